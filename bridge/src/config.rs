@@ -1,0 +1,199 @@
+//! The configuration of the bridge. `weir-bridge.toml` is its documentation and its defaults.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use weir_events::{EventTime, Schema, SchemaConfig, TopicNames};
+use weir_kafka::KafkaConfig;
+use weir_mqtt::MqttConfig;
+use weir_service::{ConfigError, config};
+
+use crate::route::Kinds;
+use crate::transform::Transform;
+
+/// The embedded configuration: every setting, its default and what it is for.
+pub const DEFAULTS: &str = include_str!("../weir-bridge.toml");
+
+/// What `--help` says after the arguments.
+pub const HELP: &str = "\
+Examples:
+  weir-bridge --mqtt localhost:1883 --kafka localhost:9092
+  weir-bridge --config /etc/weir/bridge.toml
+  WEIR__KAFKA__BROKERS=kafka-1:9092,kafka-2:9092 weir-bridge
+  weir-bridge --check-config > bridge.toml   # every setting with its present value
+
+Exit codes: 0 ended by a signal, 1 failed, 2 wrong arguments, 78 wrong configuration.";
+
+/// Everything that can be set.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BridgeConfig {
+    /// The MQTT broker. Its `receive-maximum` is the number of messages under way.
+    pub mqtt: MqttConfig,
+    /// The Kafka brokers.
+    pub kafka: KafkaConfig,
+    /// The fields of the payloads. No embedded layer: half of one line's schema and half of
+    /// another's make no third.
+    #[serde(default = "SchemaConfig::fish")]
+    pub schema: SchemaConfig,
+    /// The words of the last MQTT topic level.
+    pub kinds: Kinds,
+    /// The Kafka topics.
+    pub topics: TopicNames,
+    /// Sizes and times.
+    pub limits: Limits,
+}
+
+/// Sizes and times.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    /// The largest payload that is read, in bytes.
+    pub payload_bytes_max: usize,
+    /// How far an event time may lie ahead of the clock.
+    #[serde(with = "humantime_serde")]
+    pub future_tolerance: Duration,
+    /// What the clock must at least show to be believed. A program whose clock follows simulated
+    /// events sets [`EventTime::MIN`].
+    pub clock_not_before: EventTime,
+    /// How long an orderly end waits for what is under way.
+    #[serde(with = "humantime_serde")]
+    pub drain_grace: Duration,
+    /// The upper bound of the first pause after Kafka did not take a record.
+    #[serde(with = "humantime_serde")]
+    pub retry_min: Duration,
+    /// The upper bound of every such pause.
+    #[serde(with = "humantime_serde")]
+    pub retry_max: Duration,
+}
+
+impl Default for BridgeConfig {
+    /// The embedded configuration, without file and environment.
+    fn default() -> Self {
+        toml::from_str(DEFAULTS).expect("a test reads the embedded configuration")
+    }
+}
+
+impl BridgeConfig {
+    /// Reads the embedded configuration, then the file, then the environment.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or a setting is unknown or has the wrong type.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        config::load(DEFAULTS, file)
+    }
+
+    /// Replaces the addresses of the brokers, where given.
+    ///
+    /// # Errors
+    /// If `mqtt` is not `host:port`; an IPv6 address stands in brackets.
+    pub fn with_addresses(
+        mut self,
+        mqtt: Option<&str>,
+        kafka: Option<String>,
+    ) -> Result<Self, ConfigError> {
+        if let Some(address) = mqtt {
+            let parts = address.rsplit_once(':').and_then(|(host, port)| {
+                let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+                Some((host, port.parse().ok()?))
+            });
+            let Some((host, port)) = parts else {
+                return Err(ConfigError::value(format!("--mqtt {address:?}: is not HOST:PORT")));
+            };
+            (self.mqtt.host, self.mqtt.port) = (host.to_owned(), port);
+        }
+        if let Some(brokers) = kafka {
+            self.kafka.brokers = brokers;
+        }
+        Ok(self)
+    }
+
+    /// Checks the values, and makes the rules for messages out of them.
+    ///
+    /// # Errors
+    /// The first value that cannot be used.
+    pub fn transform(&self) -> Result<Transform, ConfigError> {
+        self.mqtt.check().map_err(ConfigError::value)?;
+        self.kinds.check().map_err(ConfigError::value)?;
+        let limits = &self.limits;
+        // Below it, librdkafka's own limit of a million bytes is out of reach of a normalised event.
+        if limits.payload_bytes_max == 0 || limits.payload_bytes_max > 512 * 1024 {
+            return Err(ConfigError::value("limits.payload-bytes-max: must lie in 1..=524288"));
+        }
+        if limits.retry_min.is_zero() || limits.retry_max < limits.retry_min {
+            return Err(ConfigError::value(
+                "limits.retry-min: must be above 0, and at most limits.retry-max",
+            ));
+        }
+        let schema = Schema::try_from(&self.schema).map_err(ConfigError::value)?;
+        let (size, ahead) = (limits.payload_bytes_max, limits.future_tolerance);
+        Ok(Transform::new(schema, self.kinds.clone(), &self.topics, size, ahead))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<BridgeConfig, ConfigError> {
+        let file = tempfile::NamedTempFile::new().expect("temporary file");
+        std::fs::write(file.path(), text).expect("written");
+        BridgeConfig::load(Some(file.path()))
+    }
+
+    #[test]
+    fn the_embedded_configuration_is_valid_and_shows_what_it_is() {
+        let config = BridgeConfig::default();
+        config.transform().expect("usable");
+        assert_eq!(config.topics, TopicNames::default());
+        assert_eq!(config.kinds, Kinds::default());
+        let shown = config::show(&config).expect("shown");
+        assert_eq!(load(&shown).expect("reads back"), config);
+    }
+
+    /// The schema is commented out, so nothing but this test keeps it true.
+    #[test]
+    fn the_schema_in_the_comments_is_the_default() {
+        let comments = DEFAULTS.lines().skip_while(|line| *line != "# [schema]");
+        let lines: Vec<_> = comments.map_while(|line| line.strip_prefix("# ")).collect();
+        let text = lines.join("\n");
+        let config = load(&text).expect("valid");
+        assert!(text.contains("[schema.range]") && config == BridgeConfig::default(), "{text}");
+    }
+
+    #[test]
+    fn another_line_needs_no_part_of_the_default_schema() {
+        let config = load(
+            "[schema]\nformula = \"kWh ~ Load\"\nkey = [\"device\", \"Batch\"]\ntimestamp = \"At\"\n",
+        );
+        config.expect("read").transform().expect("usable");
+    }
+
+    #[test]
+    fn addresses_given_as_arguments_win() {
+        let with = |mqtt| BridgeConfig::default().with_addresses(Some(mqtt), Some("k:1".into()));
+        let config = with("[::1]:1884").expect("an address");
+        assert_eq!((config.mqtt.host.as_str(), config.mqtt.port), ("::1", 1884));
+        assert_eq!(config.kafka.brokers, "k:1");
+        for wrong in ["broker", "broker:", "broker:mqtt", "broker:65536"] {
+            assert!(with(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let check = |text: &str, setting: &str| {
+            let error = load(text).and_then(|config| config.transform().map(drop));
+            let message = error.expect_err(text).to_string();
+            assert!(message.contains(setting), "{message}");
+        };
+        check("[limits]\npayload-bytes = 1\n", "payload-bytes");
+        check("[limits]\npayload-bytes-max = 0\n", "limits.payload-bytes-max");
+        check("[limits]\nretry-max = \"1ms\"\n", "limits.retry-min");
+        check("[limits]\ndrain-grace = \"soon\"\n", "drain-grace");
+        check("[kinds]\ntarget = \"measurement\"\n", "kinds");
+        check("[mqtt]\nport = 0\n", "mqtt.port");
+        check("[schema]\nformula = \"Weight\"\nkey = [\"Id\"]\ntimestamp = \"At\"\n", "schema");
+    }
+}

@@ -1,0 +1,49 @@
+//! The command `weir-bridge`: arguments, configuration, signals. All else is in the library.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Parser;
+use weir_bridge::{BridgeConfig, BridgeCounters};
+use weir_service::{SystemClock, config};
+
+/// Forwards measurements from an MQTT 5 broker to Kafka and acknowledges them when Kafka has them.
+#[derive(Parser)]
+#[command(version, after_help = weir_bridge::config::HELP)]
+struct Arguments {
+    /// Settings that differ from the defaults, as TOML
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Prints the configuration as it would be used, and ends
+    #[arg(long)]
+    check_config: bool,
+    /// The MQTT broker; wins over the configuration
+    #[arg(long, value_name = "HOST:PORT")]
+    mqtt: Option<String>,
+    /// The Kafka brokers, separated by commas; win over the configuration
+    #[arg(long, value_name = "HOST:PORT,...")]
+    kafka: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    weir_service::start("info", run(arguments))
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { config: file, check_config, mqtt, kafka } = arguments;
+    let bridge = BridgeConfig::load(file.as_deref())?.with_addresses(mqtt.as_deref(), kafka)?;
+    if check_config {
+        bridge.transform()?;
+        let shown = config::show(&bridge)?;
+        std::io::stdout().write_all(shown.as_bytes()).context("print the configuration")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let shutdown = weir_service::shutdown_on_signals().context("listen to signals")?;
+    let counters = Arc::new(BridgeCounters::default());
+    weir_bridge::run(bridge, Arc::new(SystemClock), Default::default(), counters, shutdown).await?;
+    Ok(ExitCode::SUCCESS)
+}

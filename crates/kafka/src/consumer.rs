@@ -1,0 +1,293 @@
+//! The consumer: records in batches from an own thread, offsets committed when the caller says so.
+//!
+//! librdkafka must be polled regularly or the group expels the member, and it runs rebalance callbacks
+//! inside `poll`. So one thread per consumer polls, and hands batches over a bounded channel. When the
+//! channel stays full the thread pauses the partitions and goes on polling: a slow caller is
+//! back-pressure, not a lost membership.
+//!
+//! Offsets are committed in the background once a second, and at the end. What is committed may lag
+//! behind what is done; after a crash records come again, and every output is repeatable.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::mpsc;
+
+use crate::context::ConsumerCallbacks;
+use crate::poll::Poller;
+use crate::{KafkaConfig, KafkaError, Progress, Record};
+
+/// Batches that may wait for the caller.
+const BATCHES_MAX: usize = 4;
+/// How long a broker may take to answer a question at start.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(crate) type Inner = BaseConsumer<ConsumerCallbacks>;
+pub(crate) type Offsets = HashMap<(Arc<str>, i32), Resume>;
+
+/// Where to start again after a restart.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Resume {
+    /// The offset of the first record to read.
+    pub offset: i64,
+    /// What the reader wrote down with it; Kafka allows 4096 bytes.
+    pub metadata: String,
+}
+
+impl From<i64> for Resume {
+    fn from(offset: i64) -> Self {
+        Self { offset, metadata: String::new() }
+    }
+}
+
+/// A partition of a topic.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Partition {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition's number.
+    pub partition: i32,
+}
+
+/// A change of the partitions that this member of the group reads.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Assignment {
+    /// These are now read, from where the group committed, or from the beginning.
+    Assigned(Vec<(Partition, Option<Resume>)>),
+    /// These are no longer read: what is known about them must be dropped.
+    Revoked(Vec<Partition>),
+}
+
+/// What a consumer hands over, in order.
+#[derive(Debug)]
+pub enum ConsumerEvent {
+    /// The assignment changed.
+    Assignment(Assignment),
+    /// Records, in order within each partition. Never empty.
+    Records(Vec<Record>),
+    /// The consumer cannot go on.
+    Failed(String),
+}
+
+/// A consumer of one group, or a reader of whole topics.
+pub struct Consumer {
+    events: mpsc::Receiver<ConsumerEvent>,
+    /// None when the consumer is leaving.
+    inner: Option<Arc<Inner>>,
+    done: Arc<Mutex<Offsets>>,
+    held: Arc<Held>,
+    name: Arc<str>,
+    progress: Progress,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The partitions that the caller has paused.
+#[derive(Default, Debug)]
+pub(crate) struct Held(Mutex<HashSet<(Arc<str>, i32)>>);
+
+impl Held {
+    fn set(&self, topic: &str, partition: i32, paused: bool) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if paused {
+            held.insert((topic.into(), partition));
+        } else {
+            held.retain(|(held, number)| (&**held, *number) != (topic, partition));
+        }
+    }
+
+    pub(crate) fn contains(&self, topic: &str, partition: i32) -> bool {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.iter().any(|(held, number)| (&**held, *number) == (topic, partition))
+    }
+}
+
+/// Stops or resumes fetching one partition.
+pub(crate) fn pause(inner: &Inner, topic: &str, partition: i32, paused: bool) {
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition);
+    let result = if paused { inner.pause(&list) } else { inner.resume(&list) };
+    if let Err(error) = result {
+        // Only for a partition that was revoked meanwhile, which is not fetched anyway.
+        tracing::debug!(%error, topic, partition, "pause or resume of a partition failed");
+    }
+}
+
+impl std::fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Consumer").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Consumer {
+    /// Joins a group that shares the topics among its members.
+    ///
+    /// # Errors
+    /// If the settings are wrong.
+    pub fn group(
+        config: &KafkaConfig,
+        group: &str,
+        topics: &[&str],
+        progress: Progress,
+    ) -> Result<Self, KafkaError> {
+        let inner = create(config, group)?;
+        progress.register(group, topics.iter().copied());
+        inner.subscribe(topics)?;
+        Self::start(inner, group, progress, true)
+    }
+
+    /// Reads whole topics from their beginning, alone and without committing anything.
+    ///
+    /// # Errors
+    /// If the settings are wrong, the brokers do not answer or a topic does not exist.
+    pub fn reader(
+        config: &KafkaConfig,
+        name: &str,
+        topics: &[&str],
+        progress: Progress,
+    ) -> Result<Self, KafkaError> {
+        let inner = create(config, name)?;
+        let mut assignment = TopicPartitionList::new();
+        for topic in topics {
+            for partition in partitions(&inner, config, topic)? {
+                assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
+            }
+        }
+        progress.register(name, topics.iter().copied());
+        inner.assign(&assignment)?;
+        progress.ready(name);
+        Self::start(inner, name, progress, false)
+    }
+
+    fn start(
+        inner: Inner,
+        name: &str,
+        progress: Progress,
+        commits: bool,
+    ) -> Result<Self, KafkaError> {
+        let (sender, events) = mpsc::channel(BATCHES_MAX);
+        let inner = Arc::new(inner);
+        let done = Arc::new(Mutex::new(Offsets::new()));
+        let to_commit = commits.then(|| Arc::clone(&done));
+        let held = Arc::new(Held::default());
+        let poller = Poller::new(Arc::clone(&inner), sender, to_commit, Arc::clone(&held));
+        let thread = std::thread::Builder::new()
+            .name(format!("kafka-{name}"))
+            .spawn(move || poller.run())
+            .map_err(KafkaError::Thread)?;
+        let inner = Some(inner);
+        Ok(Self { events, inner, done, held, name: name.into(), progress, thread: Some(thread) })
+    }
+
+    /// The next event; none after [`ConsumerEvent::Failed`].
+    pub async fn next(&mut self) -> Option<ConsumerEvent> {
+        let event = self.events.recv().await;
+        if let Some(ConsumerEvent::Assignment(Assignment::Assigned(assigned))) = &event {
+            for (Partition { topic, partition }, resume) in assigned {
+                // librdkafka keeps a pause across rebalances; who reads anew has paused nothing.
+                self.set_paused(topic, *partition, false);
+                let offset = resume.as_ref().map_or(0, |resume| resume.offset);
+                self.progress.assigned(&self.name, topic, *partition, offset);
+            }
+            self.progress.ready(&self.name);
+        }
+        event
+    }
+
+    /// Notes that everything that follows from the records before `next` has been delivered, and that a
+    /// restart may begin at `resume`; none leaves what is committed.
+    pub fn done(&self, topic: &Arc<str>, partition: i32, next: i64, resume: Option<Resume>) {
+        if let Some(resume) = resume {
+            let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+            done.insert((Arc::clone(topic), partition), resume);
+        }
+        self.progress.done(&self.name, topic, partition, next);
+    }
+
+    /// Stops or resumes fetching one partition.
+    pub fn set_paused(&self, topic: &str, partition: i32, paused: bool) {
+        self.held.set(topic, partition, paused);
+        if let Some(inner) = &self.inner {
+            pause(inner, topic, partition, paused);
+        }
+    }
+
+    /// The offset after the last record of each partition of a topic, asked from the broker; 0 if it holds
+    /// none. Blocks.
+    ///
+    /// # Errors
+    /// If the brokers do not answer or the topic does not exist.
+    pub fn ends(config: &KafkaConfig, topic: &str) -> Result<Vec<(i32, i64)>, KafkaError> {
+        let inner = create(config, "weir-ends")?;
+        let end = |partition| {
+            let (low, high) = inner
+                .fetch_watermarks(topic, partition, ANSWER_TIMEOUT)
+                .map_err(|cause| unreachable(&inner, config, cause))?;
+            // Everything that was there may have been deleted: then there is nothing to wait for.
+            Ok((partition, if low == high { 0 } else { high }))
+        };
+        partitions(&inner, config, topic)?.into_iter().map(end).collect()
+    }
+
+    /// Leaves: commits what is done and waits until the group knows.
+    pub async fn close(mut self) {
+        let Some(leaving) = self.leave() else { return };
+        self.progress.left(&self.name);
+        if tokio::task::spawn_blocking(leaving).await.is_err() {
+            tracing::warn!(reader = &*self.name, "consumer thread panicked");
+        }
+    }
+
+    /// What remains to be done, and blocks: librdkafka leaves the group when the client is destroyed.
+    fn leave(&mut self) -> Option<impl FnOnce() + Send + use<>> {
+        let thread = self.thread.take()?;
+        self.events.close();
+        let inner = self.inner.take();
+        Some(move || {
+            if thread.join().is_err() {
+                tracing::warn!("consumer thread panicked");
+            }
+            drop(inner);
+        })
+    }
+}
+
+impl Drop for Consumer {
+    /// A consumer that is dropped leaves too, on a thread of its own.
+    fn drop(&mut self) {
+        if let Some(leaving) = self.leave() {
+            self.progress.failed(&self.name);
+            std::thread::spawn(leaving);
+        }
+    }
+}
+
+fn create(config: &KafkaConfig, group: &str) -> Result<Inner, KafkaError> {
+    let callbacks = ConsumerCallbacks::default();
+    Ok(config.consumer(group).create_with_context(callbacks)?)
+}
+
+fn partitions(inner: &Inner, config: &KafkaConfig, topic: &str) -> Result<Vec<i32>, KafkaError> {
+    let metadata = inner
+        .fetch_metadata(Some(topic), ANSWER_TIMEOUT)
+        .map_err(|cause| unreachable(inner, config, cause))?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let ids =
+        found.map(|found| found.partitions().iter().map(|partition| partition.id()).collect());
+    match ids {
+        Some(ids) if !Vec::is_empty(&ids) => Ok(ids),
+        _ => Err(KafkaError::NoSuchTopic(topic.to_owned())),
+    }
+}
+
+fn unreachable(
+    inner: &Inner,
+    config: &KafkaConfig,
+    source: rdkafka::error::KafkaError,
+) -> KafkaError {
+    let reason = inner.context().last_error.get();
+    KafkaError::Unreachable { brokers: config.brokers.clone(), reason, source: Box::new(source) }
+}

@@ -1,0 +1,146 @@
+//! What librdkafka calls back: its log, its errors, rebalances.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult};
+
+use crate::consumer::Partition;
+
+/// The same trouble is told again after this time only: librdkafka reports it several times a second.
+const REPEAT: Duration = Duration::from_secs(30);
+
+/// The last error that librdkafka reported by callback: the only place where it says why a broker
+/// cannot be reached or refuses the credentials.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct LastError(Arc<Mutex<Option<(String, Instant)>>>);
+
+impl LastError {
+    /// Keeps the reason. Returns whether to tell it.
+    fn set(&self, reason: &str) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = last.as_ref().is_some_and(|(told, at)| told == reason && at.elapsed() < REPEAT);
+        if !told {
+            *last = Some((reason.to_owned(), Instant::now()));
+        }
+        !told
+    }
+
+    /// The reason, or that there was none.
+    pub(crate) fn get(&self) -> String {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        last.map_or_else(|| "no reason given".to_owned(), |(reason, _)| reason)
+    }
+}
+
+fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    use RDKafkaLogLevel as Level;
+    match level {
+        Level::Emerg | Level::Alert | Level::Critical | Level::Error | Level::Warning => {
+            tracing::warn!(facility, error = message, "librdkafka warns");
+        }
+        Level::Notice | Level::Info => tracing::debug!(facility, message, "librdkafka says"),
+        Level::Debug => tracing::trace!(facility, message, "librdkafka says"),
+    }
+}
+
+fn error(last: &LastError, error: &KafkaError, reason: &str) {
+    if last.set(reason) {
+        tracing::warn!(%error, reason, "Kafka client has trouble");
+    }
+}
+
+/// Context of a producer; the delivery part is in `producer`.
+#[derive(Default)]
+pub(crate) struct ProducerCallbacks {
+    pub(crate) last_error: LastError,
+    pub(crate) progress: crate::Progress,
+}
+
+impl ClientContext for ProducerCallbacks {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, cause: KafkaError, reason: &str) {
+        error(&self.last_error, &cause, reason);
+    }
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        Err("OAUTHBEARER is not supported".into())
+    }
+}
+
+/// A rebalance as the callback sees it.
+pub(crate) enum Rebalanced {
+    Assigned(Vec<Partition>),
+    Revoked(Vec<Partition>),
+}
+
+/// Context of a consumer. Rebalances are queued: the polling loop hands them on in order, between the
+/// records before and after.
+#[derive(Default)]
+pub(crate) struct ConsumerCallbacks {
+    pub(crate) last_error: LastError,
+    pub(crate) rebalances: Mutex<VecDeque<Rebalanced>>,
+}
+
+impl ClientContext for ConsumerCallbacks {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, cause: KafkaError, reason: &str) {
+        error(&self.last_error, &cause, reason);
+    }
+}
+
+impl ConsumerContext for ConsumerCallbacks {
+    fn commit_callback(&self, result: KafkaResult<()>, _: &rdkafka::TopicPartitionList) {
+        if let Err(error) = result {
+            // Harmless by itself: records come again after a restart, and repetitions are recognised.
+            tracing::warn!(%error, "offsets were not committed");
+        }
+    }
+
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(partitions) = rebalance {
+            self.push(Rebalanced::Revoked(names(partitions)));
+        }
+    }
+
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => self.push(Rebalanced::Assigned(names(partitions))),
+            Rebalance::Revoke(_) => {}
+            Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
+        }
+    }
+}
+
+impl ConsumerCallbacks {
+    fn push(&self, rebalanced: Rebalanced) {
+        // Bounded by the number of rebalances between two polls, which is one or two.
+        self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).push_back(rebalanced);
+    }
+
+    pub(crate) fn take_rebalance(&self) -> Option<Rebalanced> {
+        self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+fn names(partitions: &rdkafka::TopicPartitionList) -> Vec<Partition> {
+    let name = |entry: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| Partition {
+        topic: entry.topic().into(),
+        partition: entry.partition(),
+    };
+    partitions.elements().iter().map(name).collect()
+}

@@ -1,0 +1,55 @@
+//! Kafka, as Weir uses it: an idempotent producer that reports every delivery, a consumer on its own
+//! thread with offsets committed by hand, and the ledger that tells when nothing is in flight.
+//!
+//! This is the only crate that names rdkafka (the embedded broker for demos and tests excepted). It
+//! knows topics, records and offsets, and nothing of what they mean.
+//!
+//! Invariants:
+//! - Nothing is committed but what the caller marked as done.
+//! - A record handed to the producer ends in exactly one delivery report.
+//! - Every queue is bounded, and full queues hold back their source instead of dropping.
+
+mod config;
+mod consumer;
+mod context;
+mod poll;
+mod producer;
+mod progress;
+mod record;
+
+pub use config::KafkaConfig;
+pub use consumer::{Assignment, Consumer, ConsumerEvent, Partition, Resume};
+pub use producer::{Class, Delivery, DeliveryError, Producer, SendError};
+pub use progress::Progress;
+pub use record::{NewRecord, Record};
+
+/// Why a client could not be made or asked.
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaError {
+    /// The settings contradict each other or name something unknown.
+    #[error("configure the Kafka client; check the [kafka] section")]
+    Config(#[source] Box<rdkafka::error::KafkaError>),
+    /// The brokers did not answer.
+    #[error("reach Kafka at {brokers} ({reason}); is it running, and is kafka.brokers right?")]
+    Unreachable {
+        /// The addresses that were tried.
+        brokers: String,
+        /// What librdkafka last said about them.
+        reason: String,
+        /// The failed request.
+        #[source]
+        source: Box<rdkafka::error::KafkaError>,
+    },
+    /// A topic that should be read does not exist.
+    #[error("find the topic {0:?} in Kafka; it must exist before it is read")]
+    NoSuchTopic(String),
+    /// The operating system refused a thread.
+    #[error("start the consumer's thread")]
+    Thread(#[source] std::io::Error),
+}
+
+impl From<rdkafka::error::KafkaError> for KafkaError {
+    fn from(cause: rdkafka::error::KafkaError) -> Self {
+        Self::Config(Box::new(cause))
+    }
+}

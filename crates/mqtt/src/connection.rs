@@ -1,0 +1,136 @@
+//! One connection attempt: one client, polled by one task.
+//!
+//! rumqttc's event loop is not safe to cancel in the middle of a write (a packet that is already booked
+//! as sent would never reach the socket), so it is never polled inside a `select!` of ours: a task owns
+//! it and hands on what matters through a bounded channel. The task ends with its first error, and
+//! the client with it; whoever wants to go on opens another [`Connection`]. This is why rumqttc's own
+//! resending, which loses messages, never comes into play.
+//!
+//! When the receiver does not keep up the task waits, and with it the socket: the bound on memory does
+//! not depend on the broker keeping to a receive maximum (Mosquitto 2.0.11 does not).
+
+use std::time::Duration;
+
+use rumqttc::Outgoing;
+use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::config::MqttConfig;
+use crate::error::LinkError;
+
+/// Whether the broker may keep what it knows about this client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Session {
+    /// Starts with nothing and leaves nothing behind.
+    Clean,
+    /// Goes on where the last connection with this client id ended.
+    Kept,
+}
+
+/// What the polling task hands on.
+pub(crate) type LinkEvent = Result<Event, LinkError>;
+
+/// A client, and the task that polls its event loop. Dropping it closes the socket.
+pub(crate) struct Connection {
+    pub(crate) client: AsyncClient,
+    events: mpsc::Receiver<LinkEvent>,
+    task: Option<AbortOnDropHandle<()>>,
+}
+
+impl Connection {
+    /// Starts to connect. `requests` is how many packets may wait to be sent, `events` how many events
+    /// may wait to be received.
+    pub(crate) fn open(
+        config: &MqttConfig,
+        session: Session,
+        requests: usize,
+        events: usize,
+    ) -> Self {
+        let (client, event_loop) = AsyncClient::new(options(config, session), requests);
+        let (sender, receiver) = mpsc::channel(events);
+        let task = AbortOnDropHandle::new(tokio::spawn(poll(event_loop, sender)));
+        Self { client, events: receiver, task: Some(task) }
+    }
+
+    /// The next event; after an error or the end of a closed connection, `None`. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Option<LinkEvent> {
+        if let Some(event) = self.events.recv().await {
+            return Some(event);
+        }
+        let ended = self.task.as_mut()?.await;
+        self.task = None;
+        match ended {
+            Err(error) if error.is_panic() => Some(Err(LinkError::Panicked)),
+            _ => None,
+        }
+    }
+
+    /// Sends what is queued and a DISCONNECT, and waits for that, but not longer than `grace`.
+    pub(crate) async fn close(mut self, grace: Duration) {
+        if self.client.try_disconnect().is_err() {
+            return;
+        }
+        let drained = async { while self.events.recv().await.is_some() {} };
+        // Whether in time or not, the connection is over: dropping it closes the socket.
+        tokio::time::timeout(grace, drained).await.ok();
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
+async fn poll(mut event_loop: EventLoop, events: mpsc::Sender<LinkEvent>) {
+    loop {
+        // Version 5's loop has no timeout for writing: a half-open socket with a full buffer would
+        // block it and its own keep-alive for ever. The broker may have changed the keep-alive.
+        let silence = 2 * event_loop.options.keep_alive();
+        let event = match tokio::time::timeout(silence, event_loop.poll()).await {
+            Ok(Ok(event)) => Ok(event),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(LinkError::Silent(silence)),
+        };
+        let last = matches!(event, Err(_) | Ok(Event::Outgoing(Outgoing::Disconnect)));
+        if matters(&event) && events.send(event).await.is_err() {
+            return;
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+fn matters(event: &LinkEvent) -> bool {
+    match event {
+        Err(_) => true,
+        Ok(Event::Outgoing(outgoing)) => {
+            matches!(outgoing, Outgoing::Publish(_) | Outgoing::AwaitAck(_))
+        }
+        Ok(Event::Incoming(packet)) => matches!(
+            packet,
+            Packet::ConnAck(_) | Packet::Publish(_) | Packet::PubAck(_) | Packet::SubAck(_)
+        ),
+    }
+}
+
+fn options(config: &MqttConfig, session: Session) -> MqttOptions {
+    let mut options = MqttOptions::new(&config.client_id, &config.host, config.port);
+    options
+        .set_keep_alive(config.keep_alive)
+        .set_connection_timeout(config.connect_timeout.as_secs())
+        .set_max_packet_size(Some(config.incoming_bytes_max))
+        .set_receive_maximum(Some(config.receive_maximum))
+        // Without it the library reserves a slot for each of 65,535 packet ids: 16 MB.
+        .set_outgoing_inflight_upper_limit(config.inflight)
+        .set_manual_acks(true)
+        .set_clean_start(session == Session::Clean);
+    if session == Session::Kept {
+        let seconds = u32::try_from(config.session_expiry.as_secs()).unwrap_or(u32::MAX - 1);
+        options.set_session_expiry_interval(Some(seconds));
+    }
+    options
+}

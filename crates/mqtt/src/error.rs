@@ -1,0 +1,59 @@
+//! Why a connection ended, or did not come about.
+
+use std::time::Duration;
+
+use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
+use rumqttc::v5::{ConnectionError, StateError};
+
+/// Why a connection ended, or did not come about. All of them are worth trying again: the broker, the
+/// network or an operator may have changed its mind.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The broker's CONNACK was a refusal; the text is MQTT's reason code.
+    #[error("the broker refused the connection: {0}")]
+    Refused(String),
+    /// The broker sent DISCONNECT.
+    #[error("the broker ended the connection: {0}")]
+    Ended(String),
+    /// The broker refused a subscription, or granted it without acknowledgements.
+    #[error("the broker refused the subscription to {filter:?}: {reason}")]
+    Subscription {
+        /// The topic filter.
+        filter: String,
+        /// MQTT's reason code, or what was granted.
+        reason: String,
+    },
+    /// Nothing moved for this long, not even the answer to a ping.
+    #[error("the broker has been silent for {0:?}")]
+    Silent(Duration),
+    /// The broker breaks a rule of MQTT that we rely on.
+    #[error("the broker broke the protocol: {0}")]
+    Protocol(&'static str),
+    /// The client library panicked. A bug in it, but not a reason to stop.
+    #[error("the MQTT client panicked")]
+    Panicked,
+    /// Anything else: name resolution, TCP, malformed packets.
+    #[error("the connection failed: {0}")]
+    Transport(String),
+}
+
+impl From<ConnectionError> for LinkError {
+    fn from(error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::ConnectionRefused(code) => Self::Refused(format!("{code:?}")),
+            ConnectionError::MqttState(StateError::ServerDisconnect {
+                reason_code,
+                reason_string,
+            }) => Self::Ended(disconnect_text(reason_code, reason_string)),
+            // The library's types stay inside this crate, so its error travels as text.
+            other => Self::Transport(other.to_string()),
+        }
+    }
+}
+
+fn disconnect_text(code: DisconnectReasonCode, text: Option<String>) -> String {
+    match text {
+        Some(text) => format!("{code:?} ({text})"),
+        None => format!("{code:?}"),
+    }
+}

@@ -1,0 +1,68 @@
+//! Detectors: they watch the joined rows and ask for a retraining.
+//!
+//! A [`Detector`] sees the rows of every partition, each with its position, in the order in which
+//! they were stored. [`Detectors`] runs several of them over the same rows and says what must be
+//! committed so that all can be rebuilt after a restart. Those here: [`TumblingMean`], the mean error
+//! of each window, and [`UnseenLevel`], rows whose level the model does not know. Another one
+//! implements the trait.
+
+mod compose;
+mod sum;
+mod unseen;
+mod window;
+
+use std::fmt::Debug;
+
+use serde_json::Value;
+use weir_events::{Joined, RowPosition, Trigger, WindowClosed};
+
+pub use compose::{Checkpoint, CheckpointError, Detectors};
+pub use unseen::{UnseenLevel, UnseenLevelConfig};
+pub use window::{TumblingMean, TumblingMeanConfig};
+
+/// What a detector reports.
+#[derive(Clone, PartialEq, Debug)]
+pub enum DetectorOutput {
+    /// A window has closed.
+    Window(WindowClosed),
+    /// The model should be trained anew. Its id is the same when the rows are read again.
+    Trigger(Trigger),
+}
+
+/// Rows that a detector has left out.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Ignored {
+    /// Rows of a time that the detector is done with. A repetition of so old a row is counted here.
+    pub late: u64,
+    /// Rows whose id it had seen already.
+    pub repeated: u64,
+}
+
+/// A state machine over joined rows.
+///
+/// After a restart its state is what [`Detector::restore`] brings back, and then what the rows from
+/// [`Detector::hold_back`] on make of it: no earlier row is shown to it again.
+pub trait Detector: Debug + Send {
+    /// The name in triggers and configuration; unique among the detectors of a process.
+    fn name(&self) -> &'static str;
+
+    /// Takes the next row. The offsets of a partition must rise.
+    fn observe(&mut self, position: RowPosition, row: &Joined) -> Vec<DetectorOutput>;
+
+    /// The lowest offset of a partition that must be reread to rebuild the state; none if no row of it
+    /// is needed.
+    fn hold_back(&self, partition: i32) -> Option<i64>;
+
+    /// The part of the state that rereading does not bring back. Small: it is committed with each
+    /// offset, and Kafka allows 4096 bytes for all detectors.
+    fn state(&self) -> Value;
+
+    /// Takes back what [`Detector::state`] gave, once for each partition, before the first row.
+    ///
+    /// # Errors
+    /// If the value is not of the form that `state` gives. The detector is unchanged then.
+    fn restore(&mut self, state: &Value) -> Result<(), serde_json::Error>;
+
+    /// The rows left out so far.
+    fn ignored(&self) -> Ignored;
+}

@@ -1,0 +1,6 @@
+//! Property tests of the detectors.
+
+mod restart;
+mod rows;
+mod unseen;
+mod window;

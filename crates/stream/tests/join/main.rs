@@ -1,0 +1,5 @@
+//! Property tests of the join.
+
+mod definition;
+mod history;
+mod restart;

@@ -1,0 +1,237 @@
+//! The command line of `weir-agent`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use weir_events::EventTime;
+use weir_service::{Clock, EXIT_FAILED, SystemClock, shutdown_on_signals};
+
+use crate::config::{AgentConfig, DEFAULTS};
+use crate::gate::{Pace, Speed};
+use crate::progress::Progress;
+use crate::run::{Parts, Report, run};
+use crate::sampler::{Event, SampleError};
+use crate::{replay, simulate};
+
+const EXAMPLES: &str = "\
+Examples:
+  weir-agent --check-config
+      Print the configuration as it would be used.
+  weir-agent --broker 10.0.0.5:1883 simulate --events 180 --speed 60
+      Simulate the fish line, 60 times faster than real time.
+  weir-agent --config agent.toml simulate --forever --start now
+      Simulate without end, in real time.
+  weir-agent replay --measurements measurements.jsonl --weights weights.jsonl --speed max
+      Send two files of JSON lines as fast as the broker takes them.
+  weir-agent replay --csv fish.csv
+      Send a table with a header, in real time.
+
+Exit codes: 0 everything was acknowledged, 1 failed or not, 2 usage, 78 configuration.";
+
+/// Take samples at a machine and publish them over MQTT.
+#[derive(Debug, Parser)]
+#[command(name = "weir-agent", version, after_help = EXAMPLES)]
+pub struct Arguments {
+    /// A TOML file that overrides single settings.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print the configuration as it would be used, and end.
+    #[arg(long)]
+    pub check_config: bool,
+    /// The broker, in place of mqtt.host and mqtt.port.
+    #[arg(long, value_name = "HOST:PORT", value_parser = broker)]
+    pub broker: Option<(String, u16)>,
+    /// Where the samples come from.
+    #[command(subcommand)]
+    pub source: Option<Source>,
+}
+
+/// Where the samples come from.
+#[derive(Debug, Subcommand)]
+pub enum Source {
+    /// The original pipeline's fish: 60 salmon, 60 walleye, 60 salmon, over and over.
+    Simulate {
+        /// How many fish pass; each is measured and then weighed.
+        #[arg(long, default_value_t = simulate::SCENARIO, conflicts_with = "forever")]
+        events: u64,
+        /// Do not end.
+        #[arg(long)]
+        forever: bool,
+        /// The same seed gives the same fish.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// When and how fast.
+        #[command(flatten)]
+        time: Time,
+    },
+    /// Recorded events.
+    Replay {
+        /// Where they are recorded.
+        #[command(flatten)]
+        files: Files,
+        /// When and how fast.
+        #[command(flatten)]
+        time: Time,
+    },
+}
+
+/// When and how fast.
+#[derive(Debug, Args)]
+pub struct Time {
+    /// The first measurement's time, or now; in place of schedule.start. Without effect on recorded times.
+    #[arg(long, value_name = "TIME", value_parser = start)]
+    pub start: Option<Start>,
+    /// How many times faster than real time, or max.
+    #[arg(long, default_value = "1")]
+    pub speed: Speed,
+}
+
+/// A time of the command line.
+#[derive(Clone, Copy, Debug)]
+pub enum Start {
+    /// The machine's clock, when the run starts.
+    Now,
+    /// This instant.
+    At(EventTime),
+}
+
+/// Recorded events: a pair of files, or one table.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct Files {
+    /// JSON lines, one measurement each.
+    #[arg(long, value_name = "FILE", requires = "weights", conflicts_with = "csv")]
+    pub measurements: Option<PathBuf>,
+    /// JSON lines, one weight each.
+    #[arg(long, value_name = "FILE", requires = "measurements", conflicts_with = "csv")]
+    pub weights: Option<PathBuf>,
+    /// A table with a header: one row for a measurement and its weight.
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+}
+
+/// What clap exits with.
+const EXIT_USAGE: u8 = 2;
+
+type AnySampler = Box<dyn Iterator<Item = Result<Event, SampleError>> + Send>;
+
+/// Does what the arguments ask for. Prints the counts on standard output.
+///
+/// # Errors
+/// If the configuration or a file is unusable.
+pub async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let mut config: AgentConfig =
+        weir_service::config::load(DEFAULTS, arguments.config.as_deref())?;
+    if let Some((host, port)) = arguments.broker {
+        config.mqtt.host = host;
+        config.mqtt.port = port;
+    }
+    config.check()?;
+    if arguments.check_config {
+        print(&weir_service::config::show(&config)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(source) = arguments.source else {
+        let message = "say where the samples come from: simulate or replay";
+        Arguments::command().error(ErrorKind::MissingSubcommand, message).print()?;
+        return Ok(ExitCode::from(EXIT_USAGE));
+    };
+    let (sampler, speed) = open(&mut config, source)?;
+    let shutdown = shutdown_on_signals().context("listen for signals")?;
+    let seed = u64::from(std::process::id()) ^ SystemClock.now().as_micros().unsigned_abs();
+    let progress = Progress::default();
+    let parts = Parts { sampler, gate: Pace::new(speed), clock: None, progress, seed };
+    let report = run(&config, parts, shutdown).await?;
+    print(&summary(&report));
+    Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })
+}
+
+fn open(config: &mut AgentConfig, source: Source) -> anyhow::Result<(AnySampler, Speed)> {
+    let now = SystemClock.now();
+    let mut timing = |time: &Time| {
+        match time.start {
+            Some(Start::Now) => config.schedule.start = now,
+            Some(Start::At(start)) => config.schedule.start = start,
+            None => {}
+        }
+        config.timing()
+    };
+    Ok(match source {
+        Source::Simulate { events, forever, seed, time } => {
+            let count = (!forever).then_some(events);
+            (Box::new(simulate::simulate(seed, count, timing(&time))), time.speed)
+        }
+        Source::Replay { files, time } => {
+            let (timing, schema) = (timing(&time), config.schema()?);
+            let clocks = replay::Clocks { timing, now };
+            let sampler: AnySampler = match (files.csv, files.measurements, files.weights) {
+                (Some(table), _, _) => Box::new(replay::table(&table, &schema, clocks)?),
+                (None, Some(measurements), Some(weights)) => {
+                    Box::new(replay::lines(&measurements, &weights, &schema, clocks)?)
+                }
+                _ => unreachable!("clap asks for a table or for both files"),
+            };
+            (sampler, time.speed)
+        }
+    })
+}
+
+fn summary(report: &Report) -> String {
+    let counts = report.counts;
+    format!(
+        "taken {}  acknowledged {}  rejected {}  outstanding {}  too large {}  sent {}  connections {}\n",
+        counts.taken,
+        counts.acked,
+        counts.rejected,
+        counts.outstanding(),
+        counts.oversize,
+        counts.published,
+        counts.connections,
+    )
+}
+
+#[expect(clippy::print_stdout, reason = "results go to standard output, logs to standard error")]
+fn print(text: &str) {
+    print!("{text}");
+}
+
+fn broker(text: &str) -> Result<(String, u16), String> {
+    let (host, port) = text.rsplit_once(':').ok_or("write it as HOST:PORT")?;
+    let port = port.parse().map_err(|_| "the port is a number from 1 to 65535".to_owned())?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Ok((host.to_owned(), port))
+}
+
+fn start(text: &str) -> Result<Start, weir_events::TimeError> {
+    match text {
+        "now" => Ok(Start::Now),
+        _ => text.parse().map(Start::At),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' '));
+        let arguments =
+            parse("weir-agent --broker [::1]:1884 simulate --speed max").expect("valid");
+        assert_eq!(arguments.broker, Some(("::1".to_owned(), 1884)));
+        for line in [
+            "weir-agent replay",
+            "weir-agent replay --measurements a",
+            "weir-agent replay --csv a --measurements b --weights c",
+            "weir-agent simulate --events 3 --forever",
+            "weir-agent simulate --speed 0",
+            "weir-agent --broker localhost simulate",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! From the sampler through the gate to the outbox.
+
+use tokio::sync::mpsc;
+use weir_service::EventClock;
+
+use crate::gate::Gate;
+use crate::progress::Progress;
+use crate::sampler::{Event, SampleError, Sampler};
+
+/// Passes events on until the sampler has no more or the outbox is gone.
+///
+/// The size limit comes first, before anything counts as taken. The clock is moved just before the event
+/// leaves. The event counts as taken before the gate is asked again, so a gate that compares counts
+/// sees every event that went through it.
+pub(crate) async fn feed<S: Sampler, G: Gate>(
+    mut sampler: S,
+    mut gate: G,
+    clock: Option<EventClock>,
+    bytes_max: usize,
+    progress: Progress,
+    outbox: mpsc::Sender<Event>,
+) -> Result<(), SampleError> {
+    while let Some(event) = sampler.next().transpose()? {
+        let bytes = event.payload.len();
+        if bytes > bytes_max {
+            progress.update(|counts| counts.oversize += 1);
+            tracing::warn!(bytes, bytes_max, at = %event.at, "an event is too large and is not taken");
+            continue;
+        }
+        gate.admit(&event).await;
+        // Room first: what has been counted is on its way, whenever a shutdown comes.
+        let Ok(room) = outbox.reserve().await else { break };
+        if let Some(clock) = &clock {
+            clock.advance_to(event.at);
+        }
+        progress.update(|counts| counts.taken += 1);
+        room.send(event);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use bytes::Bytes;
+    use weir_events::{EventKind, EventTime};
+    use weir_service::Clock;
+
+    /// Notes how many events were taken whenever it is asked.
+    struct Witness(Progress, Vec<u64>);
+
+    impl Gate for &mut Witness {
+        async fn admit(&mut self, _next: &Event) {
+            let taken = self.0.counts().taken;
+            self.1.push(taken);
+        }
+    }
+
+    /// A shutdown stops polling: an event that had counted as taken while it waited for room was never sent.
+    #[tokio::test]
+    async fn only_what_reaches_the_outbox_counts_as_taken_and_before_the_gate_is_asked_again() {
+        let (kind, payload) = (EventKind::Measurement, Bytes::new());
+        let at = |second: i64| EventTime::from_micros(second * 1_000_000);
+        let events =
+            (1..=3).map(|second| Ok(Event { kind, payload: payload.clone(), at: at(second) }));
+        let progress = Progress::default();
+        let clock = EventClock::new(EventTime::MIN);
+        let mut witness = Witness(progress.clone(), Vec::new());
+        let (outbox, mut sent) = mpsc::channel(1);
+        {
+            let moved = Some(clock.clone());
+            let mut feed = pin!(feed(events, &mut witness, moved, 10, progress.clone(), outbox));
+            let polled = std::future::poll_fn(|context| Poll::Ready(feed.as_mut().poll(context)));
+            assert!(polled.await.is_pending(), "the second event has no room");
+            assert_eq!(progress.counts().taken, 1);
+            assert_eq!(clock.now(), at(1));
+        }
+        assert!(sent.recv().await.is_some());
+        assert!(sent.recv().await.is_none(), "the feed is gone with the second event");
+        assert_eq!(witness.1, [0, 1]);
+    }
+}

@@ -1,0 +1,249 @@
+//! A CSV table: a row holds a measurement and its target.
+//!
+//! The header names the columns; case does not matter, and a column `id` stands for the key's last field.
+//! Cells that are JSON numbers are sent as such, digit for digit; other cells of a numeric column as text,
+//! for the bridge to set aside; cells that are empty or `NA` are left out. A row without a target sends
+//! none. Without a column of timestamps row i happens at the start plus i intervals. Its target follows
+//! one lag behind.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use csv::StringRecord;
+use serde_json::Value;
+use weir_events::{EventTime, Schema};
+
+use super::{Clocks, Hand};
+use crate::sampler::{SampleError, Sampler};
+use crate::schedule::{Schedule, Timed};
+
+/// Replays a table.
+///
+/// # Errors
+/// If it cannot be read, or lacks a column that the schema names.
+pub fn table(
+    path: &Path,
+    schema: &Schema,
+    clocks: Clocks,
+) -> Result<impl Sampler + use<>, SampleError> {
+    let columns = Columns::of(path, schema)?;
+    let hand = first_time(path, &columns, clocks)?;
+    let rows = || -> Result<_, SampleError> {
+        let rows = Rows { rows: open(path)?.into_records(), path: path.to_owned() };
+        Ok((0_u64..).zip(rows))
+    };
+    let placed = move |columns: Columns, mut hand: Option<Hand>| {
+        move |(number, row): (u64, Result<StringRecord, SampleError>)| {
+            let row = row?;
+            let at = match &mut hand {
+                Some(hand) => hand.advance(columns.time(&row, clocks)),
+                None => clocks.timing.measurement(number),
+            };
+            Ok((row, at))
+        }
+    };
+    let measurements = {
+        let names = columns.clone();
+        rows()?.map(placed(columns.clone(), hand)).map(move |placed| {
+            placed
+                .map(|(row, at)| Timed { at, payload: names.measurement(&row, at, clocks).into() })
+        })
+    };
+    let targets = rows()?.map(placed(columns.clone(), hand)).filter_map(move |placed| {
+        let at_target = |(row, at): (StringRecord, EventTime)| {
+            let payload = columns.target(&row, at, clocks)?.into();
+            Some(Timed { at: at.plus(clocks.timing.lag()), payload })
+        };
+        placed.map(at_target).transpose()
+    });
+    Ok(Schedule::new(measurements, targets, clocks.timing.lead))
+}
+
+/// The first time that can be believed; `None` if no row says anything about its time.
+fn first_time(path: &Path, columns: &Columns, clocks: Clocks) -> Result<Option<Hand>, SampleError> {
+    for row in (Rows { rows: open(path)?.into_records(), path: path.to_owned() }) {
+        let row = row?;
+        if let Some(first) = columns.time(&row, clocks) {
+            return Ok(Some(Hand(first)));
+        }
+    }
+    Ok(None)
+}
+
+fn open(path: &Path) -> Result<csv::Reader<File>, SampleError> {
+    let reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_path(path);
+    reader.map_err(|source| SampleError::Table { path: path.to_owned(), source })
+}
+
+struct Rows {
+    rows: csv::StringRecordsIntoIter<File>,
+    path: PathBuf,
+}
+
+impl Iterator for Rows {
+    type Item = Result<StringRecord, SampleError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.rows.next()?;
+        Some(row.map_err(|source| SampleError::Table { path: self.path.clone(), source }))
+    }
+}
+
+/// A field of the payload and the column it comes from.
+#[derive(Clone, Debug)]
+struct Column {
+    field: String,
+    index: usize,
+    numeric: bool,
+}
+
+/// Which column holds what.
+#[derive(Clone, Debug)]
+struct Columns {
+    /// Factor and key: part of both payloads.
+    shared: Vec<Column>,
+    features: Vec<Column>,
+    target: Option<Column>,
+    timestamp: Option<Column>,
+    timestamp_field: String,
+}
+
+impl Columns {
+    fn of(path: &Path, schema: &Schema) -> Result<Self, SampleError> {
+        let mut reader = open(path)?;
+        let header = reader
+            .headers()
+            .map_err(|source| SampleError::Table { path: path.to_owned(), source })?;
+        let find = |field: &str, numeric| {
+            let named = |name: &str| header.iter().position(|h| h.eq_ignore_ascii_case(name));
+            let index = named(field)
+                .or_else(|| (field == schema.id_field()).then(|| named("id")).flatten())?;
+            Some(Column { field: field.to_owned(), index, numeric })
+        };
+        let need = |field: &str, numeric| {
+            let missing = || SampleError::Column { path: path.to_owned(), column: field.into() };
+            find(field, numeric).ok_or_else(missing)
+        };
+        let own_key = schema.key.iter().filter(|name| !["line", "device"].contains(&name.as_str()));
+        let shared = schema.factor.iter().chain(own_key).map(|field| need(field, false));
+        let features = schema.features.iter().map(|field| need(field, true));
+        Ok(Self {
+            shared: shared.collect::<Result<_, _>>()?,
+            features: features.collect::<Result<_, _>>()?,
+            target: find(&schema.target, true),
+            timestamp: find(&schema.timestamp, false),
+            timestamp_field: schema.timestamp.clone(),
+        })
+    }
+
+    fn timestamp_cell<'a>(&self, row: &'a StringRecord) -> Option<&'a str> {
+        self.timestamp.as_ref().and_then(|column| cell(row, column))
+    }
+
+    fn time(&self, row: &StringRecord, clocks: Clocks) -> Option<EventTime> {
+        let time = self.timestamp_cell(row)?.parse().ok()?;
+        clocks.believed(time)
+    }
+
+    fn measurement(&self, row: &StringRecord, at: EventTime, clocks: Clocks) -> String {
+        let fields = self.shared.iter().chain(&self.features);
+        self.payload(row, fields, at, clocks)
+    }
+
+    fn target(&self, row: &StringRecord, at: EventTime, clocks: Clocks) -> Option<String> {
+        let target = self.target.as_ref()?;
+        cell(row, target)?;
+        let at = at.plus(clocks.timing.lag());
+        Some(self.payload(row, self.shared.iter().chain([target]), at, clocks))
+    }
+
+    /// The fields and the timestamp: `at`, or the cell as it is where that is not believed.
+    fn payload<'a>(
+        &self,
+        row: &StringRecord,
+        fields: impl Iterator<Item = &'a Column>,
+        at: EventTime,
+        clocks: Clocks,
+    ) -> String {
+        let text = |text: &str| Value::from(text).to_string();
+        let field = |column: &Column| {
+            let cell = cell(row, column)?;
+            let number = column.numeric && serde_json::from_str::<serde_json::Number>(cell).is_ok();
+            let value = if number { cell.to_owned() } else { text(cell) };
+            Some(format!("{}:{value}", text(&column.field)))
+        };
+        let stamp = match (self.timestamp_cell(row), self.time(row, clocks)) {
+            (Some(unbelieved), None) => unbelieved.to_owned(),
+            _ => at.to_string(),
+        };
+        let stamp = format!("{}:{}", text(&self.timestamp_field), text(&stamp));
+        let fields: Vec<String> = fields.filter_map(field).chain([stamp]).collect();
+        format!("{{{}}}", fields.join(","))
+    }
+}
+
+/// A cell that says something.
+fn cell<'a>(row: &'a StringRecord, column: &Column) -> Option<&'a str> {
+    row.get(column.index).filter(|cell| !cell.is_empty() && *cell != "NA")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::Timing;
+    use std::time::Duration;
+    use weir_events::SchemaConfig;
+
+    fn replay(text: &str) -> Result<Vec<String>, SampleError> {
+        let file = tempfile::NamedTempFile::new().expect("temporary file");
+        std::fs::write(file.path(), text).expect("written");
+        let schema = Schema::try_from(&SchemaConfig::fish()).expect("valid");
+        let start = "2026-01-05T08:00:00Z".parse().expect("a time");
+        let timing = Timing { start, interval: Duration::from_secs(2), lead: 1 };
+        let clocks = Clocks { timing, now: "2026-06-01T00:00:00Z".parse().expect("a time") };
+        let events = table(file.path(), &schema, clocks)?;
+        events.map(|e| e.map(|e| String::from_utf8_lossy(&e.payload).into_owned())).collect()
+    }
+
+    #[test]
+    fn rows_become_pairs() {
+        let text = "id,SPECIES,length,height,weight\n\
+                    1, salmon ,85.830,18.060,4.33350\n\
+                    2,\"a \"\"b\"\"\",x,NA,\n";
+        assert_eq!(
+            replay(text).expect("readable"),
+            [
+                r#"{"Species":"salmon","Fish_Id":"1","Length":85.830,"Height":18.060,"Timestamp":"2026-01-05T08:00:00Z"}"#,
+                r#"{"Species":"salmon","Fish_Id":"1","Weight":4.33350,"Timestamp":"2026-01-05T08:00:02Z"}"#,
+                r#"{"Species":"a \"b\"","Fish_Id":"2","Length":"x","Timestamp":"2026-01-05T08:00:02Z"}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn recorded_times_are_kept() {
+        let text = "Fish_Id,Species,Length,Height,Weight,Timestamp\n\
+                    1,s,1,1,1,2026-01-05 09:00:00\n\
+                    2,s,1,1,1,never\n";
+        let times: Vec<String> = replay(text)
+            .expect("readable")
+            .iter()
+            .map(|payload| payload.split_once("Timestamp").expect("stamped").1.to_owned())
+            .collect();
+        assert_eq!(
+            times,
+            [
+                r#"":"2026-01-05T09:00:00Z"}"#,
+                r#"":"never"}"#,
+                r#"":"2026-01-05T09:00:02Z"}"#,
+                r#"":"never"}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn a_missing_column_is_named() {
+        let error = replay("id,species,length,weight\n").expect_err("refused");
+        assert!(error.to_string().contains("\"Height\""), "{error}");
+    }
+}

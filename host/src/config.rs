@@ -1,0 +1,299 @@
+//! The configuration of a host; `weir-host.toml` documents it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use weir_events::{Schema, SchemaConfig, TopicNames};
+use weir_kafka::KafkaConfig;
+use weir_runtime::{FitOptions, Limits};
+use weir_service::{ConfigError, config};
+use weir_stream::{JoinConfig, TumblingMeanConfig, UnseenLevelConfig};
+
+/// The complete defaults, with comments.
+pub const DEFAULTS: &str = include_str!("../weir-host.toml");
+
+/// What a process does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Measurements to predictions.
+    Predict,
+    /// Predictions and targets to joined rows.
+    Join,
+    /// Joined rows to training rows.
+    Sink,
+    /// Joined rows to triggers.
+    Drift,
+    /// Triggers to model versions.
+    Train,
+}
+
+impl Role {
+    /// The name in the configuration and of the consumer group.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Predict => "predict",
+            Self::Join => "join",
+            Self::Sink => "sink",
+            Self::Drift => "drift",
+            Self::Train => "train",
+        }
+    }
+}
+
+/// A host's settings, as written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HostConfig {
+    /// What this process does.
+    pub roles: BTreeSet<Role>,
+    /// How to reach Kafka.
+    pub kafka: KafkaSection,
+    /// The names of the topics.
+    pub topics: TopicNames,
+    /// What a payload means. No embedded layer: half of one line's schema and half of another's make
+    /// no third.
+    #[serde(default = "SchemaConfig::fish")]
+    pub schema: SchemaConfig,
+    /// The join.
+    pub join: JoinSection,
+    /// The window detector.
+    pub window: WindowSection,
+    /// The detector of unknown levels.
+    pub unseen_level: UnseenLevelSection,
+    /// Retraining.
+    pub train: TrainSection,
+    /// Training rows.
+    pub store: StoreSection,
+    /// What a component may use.
+    pub limits: LimitsSection,
+}
+
+/// `[kafka]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KafkaSection {
+    /// `host:port`, several separated by commas.
+    pub brokers: String,
+    /// The name under which the broker logs this client.
+    pub client_id: String,
+    /// What the names of consumer groups begin with.
+    pub group_prefix: String,
+    /// Further settings of librdkafka.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// `[join]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct JoinSection {
+    /// The largest distance of a measurement and its target.
+    #[serde(with = "humantime_serde")]
+    pub within: Duration,
+    /// How disordered a topic may be.
+    #[serde(with = "humantime_serde")]
+    pub lateness: Duration,
+    /// Events of one partition that may wait.
+    pub pending_max: usize,
+}
+
+/// `[window]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WindowSection {
+    /// The length of a window.
+    #[serde(with = "humantime_serde")]
+    pub length: Duration,
+    /// The mean error above which it triggers.
+    pub threshold: f64,
+}
+
+/// `[unseen-level]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct UnseenLevelSection {
+    /// Rows of an unknown level that make a trigger.
+    pub rows: u64,
+}
+
+/// `[train]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrainSection {
+    /// The model's name.
+    pub model: String,
+    /// Rows to train with.
+    pub rows: usize,
+    /// The rank tolerance.
+    pub tolerance: f64,
+    /// How long to wait for the row that caused a trigger.
+    #[serde(with = "humantime_serde")]
+    pub row_timeout: Duration,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StoreSection {
+    /// The file; empty for memory.
+    pub path: PathBuf,
+    /// Rows kept.
+    pub rows_max: u64,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LimitsSection {
+    /// The largest component.
+    pub component_bytes_max: usize,
+    /// The largest memory of an instance.
+    pub memory_bytes_max: usize,
+    /// How long a batch may take.
+    #[serde(with = "humantime_serde")]
+    pub predict_deadline: Duration,
+    /// How long a fit may take.
+    #[serde(with = "humantime_serde")]
+    pub fit_deadline: Duration,
+}
+
+impl HostConfig {
+    /// Defaults, file, environment.
+    ///
+    /// # Errors
+    /// If a setting is unknown, missing or makes no sense.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let config: Self = config::load(DEFAULTS, file)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what types cannot express.
+    ///
+    /// # Errors
+    /// If a value makes no sense; the message names the setting.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.schema()?;
+        self.limits()?;
+        let positive = |name: &str, fine: bool| {
+            if fine {
+                Ok(())
+            } else {
+                Err(ConfigError::value(format!("{name}: must be above zero")))
+            }
+        };
+        positive("join.within", !self.join.within.is_zero())?;
+        positive("join.pending-max", self.join.pending_max > 0)?;
+        positive("window.length", !self.window.length.is_zero())?;
+        positive("window.threshold", self.window.threshold > 0.0)?;
+        positive("unseen-level.rows", self.unseen_level.rows > 0)?;
+        positive("train.rows", self.train.rows > 0)?;
+        positive("store.rows-max", self.store.rows_max > 0)?;
+        if !(0.0..1.0).contains(&self.train.tolerance) {
+            return Err(ConfigError::value("train.tolerance: must be at least 0 and below 1"));
+        }
+        if self.train.model.is_empty() {
+            return Err(ConfigError::value("train.model: is empty"));
+        }
+        if self.roles.is_empty() {
+            return Err(ConfigError::value("roles: names no role"));
+        }
+        let trains = self.roles.contains(&Role::Train);
+        if trains != self.roles.contains(&Role::Sink) {
+            let message = "roles: sink and train must be in one process, which then reads every \
+                           partition of the joined rows; a store that processes share comes later";
+            return Err(ConfigError::value(message));
+        }
+        Ok(())
+    }
+
+    /// The checked schema.
+    ///
+    /// # Errors
+    /// If it contradicts itself.
+    pub fn schema(&self) -> Result<Schema, ConfigError> {
+        Schema::try_from(&self.schema).map_err(ConfigError::value)
+    }
+
+    /// The limits of components.
+    ///
+    /// # Errors
+    /// If one is zero or contradicts another.
+    pub fn limits(&self) -> Result<Limits, ConfigError> {
+        let limits = Limits {
+            component_bytes_max: self.limits.component_bytes_max,
+            memory_bytes_max: self.limits.memory_bytes_max,
+            predict_deadline: self.limits.predict_deadline,
+            fit_deadline: self.limits.fit_deadline,
+            ..Limits::default()
+        };
+        limits.validate().map_err(|error| ConfigError::value(format!("limits: {error}")))?;
+        Ok(limits)
+    }
+
+    /// How clients reach Kafka.
+    pub fn kafka(&self) -> KafkaConfig {
+        KafkaConfig {
+            brokers: self.kafka.brokers.clone(),
+            client_id: self.kafka.client_id.clone(),
+            settings: self.kafka.settings.clone(),
+        }
+    }
+
+    /// The names under which this host's consumers are in the ledger of their process.
+    pub fn readers(&self) -> Vec<String> {
+        let mut readers: Vec<String> =
+            self.roles.iter().map(|role| self.group(role.name())).collect();
+        if self.roles.contains(&Role::Predict) {
+            readers.push(crate::model::FOLLOWER.to_owned());
+        }
+        readers
+    }
+
+    pub(crate) fn group(&self, role: &str) -> String {
+        format!("{}-{role}", self.kafka.group_prefix)
+    }
+
+    pub(crate) fn join(&self) -> JoinConfig {
+        let JoinSection { within, lateness, pending_max } = self.join;
+        JoinConfig { within, lateness, pending_max }
+    }
+
+    pub(crate) fn window(&self) -> TumblingMeanConfig {
+        TumblingMeanConfig { length: self.window.length, threshold: self.window.threshold }
+    }
+
+    pub(crate) fn unseen_level(&self) -> UnseenLevelConfig {
+        UnseenLevelConfig { rows: self.unseen_level.rows }
+    }
+
+    /// How to fit.
+    pub fn fit_options(&self) -> FitOptions {
+        FitOptions { tolerance: self.train.tolerance }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(change: fn(&mut HostConfig), part: &str) {
+        let mut config = HostConfig::load(None).expect("the defaults are valid");
+        change(&mut config);
+        let message = config.check().expect_err(part).to_string();
+        assert!(message.contains(part), "{message}");
+    }
+
+    #[test]
+    fn senseless_values_are_named() {
+        check(|c| c.window.threshold = f64::NAN, "window.threshold");
+        check(|c| c.train.rows = 0, "train.rows");
+        check(|c| c.train.tolerance = 1.0, "train.tolerance");
+        check(|c| c.roles = [Role::Train].into(), "roles");
+        check(|c| c.roles.clear(), "roles");
+        check(|c| c.schema.formula = "Weight".into(), "schema.formula");
+        check(|c| c.limits.predict_deadline = Duration::ZERO, "limits");
+    }
+}

@@ -1,0 +1,32 @@
+//! The host: everything between the measurements in Kafka and the next model version.
+//!
+//! ```text
+//! measurements ─► predict ─► predictions ─┐
+//!                    ▲                    ├─► join ─► joined rows ─┬─► sink ─► training rows ─┐
+//!                    │          targets ──┘                        └─► drift ─► triggers ─────┴─► train
+//!                    └──────────────────────────── models ◄─────────────────────────────────────────┘
+//! ```
+//!
+//! Each box is a role; a process has one or several of them and they meet only in Kafka topics (sink and
+//! train also in the store of training rows). A role is a thin shell around a pure state machine.
+//!
+//! Invariants:
+//! - An offset is committed only after everything that follows from the records before it is durable.
+//! - Every output carries the id of the event it is computed from, so repeating work is harmless.
+//! - A prediction names the one model version that made it.
+
+mod config;
+mod control;
+pub mod model;
+mod outputs;
+mod roles;
+mod run;
+pub mod store;
+pub mod training_csv;
+
+pub use config::{
+    DEFAULTS, HostConfig, JoinSection, KafkaSection, LimitsSection, Role, StoreSection,
+    TrainSection, UnseenLevelSection, WindowSection,
+};
+pub use control::Control;
+pub use run::run;

@@ -1,0 +1,79 @@
+//! What a role writes for a batch: all of it is delivered before the batch counts as done.
+
+use weir_events::{EventId, Key, Rejection, TopicNames, headers};
+use weir_kafka::{Delivery, NewRecord, Producer, Record};
+
+/// The records written for one batch.
+#[derive(Debug)]
+pub(crate) struct Outputs<'a> {
+    producer: &'a Producer,
+    deliveries: Vec<Delivery>,
+}
+
+impl<'a> Outputs<'a> {
+    pub(crate) fn new(producer: &'a Producer) -> Self {
+        Self { producer, deliveries: Vec::new() }
+    }
+
+    /// Writes a result with the id of the event that it is computed from.
+    pub(crate) async fn event(
+        &mut self,
+        topic: &str,
+        key: &Key,
+        id: EventId,
+        payload: &[u8],
+    ) -> anyhow::Result<()> {
+        let id = id.to_string();
+        self.write(topic, Some(key.as_str().as_bytes()), payload, &[(headers::ID, id.as_bytes())])
+            .await
+    }
+
+    /// Writes a result that belongs to no single event.
+    pub(crate) async fn result(
+        &mut self,
+        topic: &str,
+        key: &str,
+        payload: &[u8],
+    ) -> anyhow::Result<()> {
+        self.write(topic, Some(key.as_bytes()), payload, &[]).await
+    }
+
+    /// Sets a record aside that cannot be read.
+    pub(crate) async fn dead_letter(
+        &mut self,
+        record: &Record,
+        rejection: &Rejection,
+    ) -> anyhow::Result<()> {
+        let place = record.position;
+        let source = format!("{}/{}/{}", record.topic, place.partition, place.offset);
+        tracing::debug!(source, reason = %rejection.reason, "record is a dead letter");
+        let owned = rejection.headers(source, record.payload());
+        let headers: Vec<_> = owned.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let kept = record.payload().len().min(Rejection::PAYLOAD_BYTES_MAX);
+        let topic = TopicNames::dead_letter(&record.topic);
+        self.write(&topic, record.key.as_deref(), &record.payload()[..kept], &headers).await
+    }
+
+    async fn write(
+        &mut self,
+        topic: &str,
+        key: Option<&[u8]>,
+        payload: &[u8],
+        headers: &[(&str, &[u8])],
+    ) -> anyhow::Result<()> {
+        let record = NewRecord { topic, key, payload: Some(payload), headers, timestamp: None };
+        self.deliveries.push(self.producer.send_patiently(&record).await?);
+        Ok(())
+    }
+
+    /// Waits until everything is delivered.
+    ///
+    /// # Errors
+    /// If something is not. The batch is then not done: it is read again.
+    pub(crate) async fn settle(self) -> anyhow::Result<()> {
+        for delivery in self.deliveries {
+            delivery.await?;
+        }
+        Ok(())
+    }
+}

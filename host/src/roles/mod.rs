@@ -1,0 +1,112 @@
+//! The roles of a host. Each reads topics, writes topics, and may fail: it is then started again, and
+//! goes on from what it committed.
+
+pub(crate) mod drift;
+pub(crate) mod join;
+pub(crate) mod predict;
+pub(crate) mod sink;
+pub(crate) mod train;
+
+use std::sync::Arc;
+
+use anyhow::bail;
+use weir_events::{EventId, Schema, TopicNames, headers};
+use weir_kafka::{
+    Assignment, Consumer, ConsumerEvent, KafkaConfig, Partition, Producer, Progress, Record, Resume,
+};
+use weir_service::{Clock, Shutdown};
+
+use crate::config::{HostConfig, Role};
+
+/// What every role is given.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    pub(crate) config: Arc<HostConfig>,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) producer: Producer,
+    pub(crate) progress: Progress,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) shutdown: Shutdown,
+}
+
+impl Context {
+    pub(crate) fn kafka(&self) -> KafkaConfig {
+        self.config.kafka()
+    }
+
+    pub(crate) fn topics(&self) -> &TopicNames {
+        &self.config.topics
+    }
+
+    /// Joins the role's group.
+    pub(crate) fn consume(&self, role: Role, topics: &[&str]) -> anyhow::Result<Input> {
+        let group = self.config.group(role.name());
+        let consumer = Consumer::group(&self.kafka(), &group, topics, self.progress.clone())?;
+        Ok(Input { consumer, shutdown: self.shutdown.clone() })
+    }
+}
+
+/// Checks that this member was given every partition of a topic.
+pub(crate) async fn require_whole(
+    context: &Context,
+    role: Role,
+    topic: &str,
+    assigned: &[(Partition, Option<Resume>)],
+) -> anyhow::Result<()> {
+    let (kafka, name) = (context.kafka(), topic.to_owned());
+    let ends = tokio::task::spawn_blocking(move || Consumer::ends(&kafka, &name)).await??;
+    if assigned.len() < ends.len() {
+        let role = role.name();
+        bail!(
+            "read the topic {topic:?} whole: another process has the role {role} too; sink, drift and \
+             train belong to one process"
+        );
+    }
+    Ok(())
+}
+
+/// The records of a role, until the host shuts down.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) consumer: Consumer,
+    shutdown: Shutdown,
+}
+
+/// What a role is to do next.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Records(Vec<Record>),
+    Assignment(Assignment),
+}
+
+impl Input {
+    /// The next piece of work; none when the host shuts down.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Work>> {
+        let event = tokio::select! {
+            event = self.consumer.next() => event,
+            () = self.shutdown.cancelled() => return Ok(None),
+        };
+        match event {
+            Some(ConsumerEvent::Records(records)) => Ok(Some(Work::Records(records))),
+            Some(ConsumerEvent::Assignment(assignment)) => Ok(Some(Work::Assignment(assignment))),
+            Some(ConsumerEvent::Failed(reason)) => bail!("read from Kafka: {reason}"),
+            None => bail!("read from Kafka: the consumer has ended"),
+        }
+    }
+
+    /// Marks a batch as done, and its partitions to be resumed after it.
+    pub(crate) fn done(&self, records: &[Record]) {
+        // Within a batch the records of a partition are in order: the last call for each counts.
+        for record in records {
+            let next = record.position.offset + 1;
+            self.consumer.done(&record.topic, record.position.partition, next, Some(next.into()));
+        }
+    }
+}
+
+/// The id of the event in a record: its header, or its place if a foreign producer wrote it.
+pub(crate) fn id_of(record: &Record) -> EventId {
+    let header = record.header(headers::ID).and_then(|id| id.parse().ok());
+    let place = record.position;
+    header.unwrap_or_else(|| EventId::of_position(&record.topic, place.partition, place.offset))
+}

@@ -1,0 +1,110 @@
+//! Measurements to predictions: a batch at a time, each by exactly one model version.
+//!
+//! A measurement is never lost to a model: if the component fails or does not know the level, the
+//! prediction says so and has no number.
+
+use weir_events::{EventKind, Measurement, Missing, ModelRef, Outcome, Prediction, Source};
+use weir_kafka::Record;
+use weir_runtime::{Predictions, Worker};
+
+use super::{Context, Input, Work, id_of};
+use crate::config::Role;
+use crate::model::{Active, ModelSlot};
+use crate::outputs::Outputs;
+
+pub(crate) async fn run(context: &Context, slot: &ModelSlot) -> anyhow::Result<()> {
+    tokio::select! {
+        () = wait_for_model(slot) => {}
+        () = context.shutdown.cancelled() => return Ok(()),
+    }
+    let mut worker = Worker::new(slot.slot().clone());
+    let mut input = context.consume(Role::Predict, &[&context.topics().measurement])?;
+    while let Some(work) = input.next().await? {
+        if let Work::Records(records) = work {
+            batch(context, &mut worker, &input, &records).await?;
+        }
+    }
+    input.consumer.close().await;
+    Ok(())
+}
+
+/// Does not consume before there is a model, and says how to make one.
+async fn wait_for_model(slot: &ModelSlot) {
+    const REMINDER: std::time::Duration = std::time::Duration::from_secs(30);
+    while tokio::time::timeout(REMINDER, slot.ready()).await.is_err() {
+        tracing::warn!(
+            "no model yet, predictions wait; make one with `weir model train --csv FILE`"
+        );
+    }
+}
+
+async fn batch(
+    context: &Context,
+    worker: &mut Worker<Active>,
+    input: &Input,
+    records: &[Record],
+) -> anyhow::Result<()> {
+    let mut outputs = Outputs::new(&context.producer);
+    let mut measurements = Vec::with_capacity(records.len());
+    for record in records {
+        let source = Source::record(record.timestamp);
+        match context.schema.decode(EventKind::Measurement, record.payload(), &source) {
+            Ok(decoded) => measurements.push(decoded.into_measurement(id_of(record))),
+            Err(rejection) => outputs.dead_letter(record, &rejection).await?,
+        }
+    }
+    for prediction in predict(worker, measurements) {
+        let payload = context.schema.encode_prediction(&prediction);
+        let Measurement { id, key, .. } = &prediction.measurement;
+        outputs.event(&context.topics().prediction, key, *id, &payload).await?;
+    }
+    outputs.settle().await?;
+    input.done(records);
+    Ok(())
+}
+
+/// Predicts the batch with whatever model serves now.
+fn predict(worker: &mut Worker<Active>, measurements: Vec<Measurement>) -> Vec<Prediction> {
+    let serving = worker.current().expect("a slot that has had a model keeps one");
+    let active = serving.active().clone();
+    let (features, codes) = columns(&measurements, &active.tag);
+    let outcomes = match serving.predict(&features, &codes) {
+        Ok(predictions) => outcomes(&predictions),
+        Err(error) => {
+            let ModelRef { version, digest, .. } = active.tag.model;
+            tracing::error!(%error, model.version = version.0, model.digest = %digest, "model failed");
+            vec![Outcome::Missing(Missing::ModelFailed); measurements.len()]
+        }
+    };
+    let model = active.tag.model;
+    let predictions = measurements.into_iter().zip(outcomes);
+    predictions.map(|(measurement, outcome)| Prediction { measurement, outcome, model }).collect()
+}
+
+/// The batch as the component takes it: features column by column, levels as codes.
+fn columns(measurements: &[Measurement], active: &Active) -> (Vec<f64>, Vec<u32>) {
+    let width = measurements.first().map_or(0, |measurement| measurement.features.len());
+    let column =
+        |column: usize| measurements.iter().map(move |measurement| measurement.features[column]);
+    let features = (0..width).flat_map(column).collect();
+    if active.codes.is_empty() {
+        return (features, Vec::new());
+    }
+    let code = |measurement: &Measurement| {
+        let level = measurement.level.as_deref().unwrap_or_default();
+        active.codes.get(level).copied().unwrap_or(u32::MAX)
+    };
+    (features, measurements.iter().map(code).collect())
+}
+
+fn outcomes(predictions: &Predictions) -> Vec<Outcome> {
+    let mut outcomes: Vec<_> = predictions.values.iter().copied().map(Outcome::Value).collect();
+    let mut mark = |rows: &[u32], missing| {
+        for &row in rows {
+            outcomes[row as usize] = Outcome::Missing(missing);
+        }
+    };
+    mark(&predictions.unseen_level, Missing::UnseenLevel);
+    mark(&predictions.not_finite, Missing::NotFinite);
+    outcomes
+}

@@ -1,0 +1,41 @@
+//! Joined rows to training rows. A row is done when the store has made it durable.
+
+use std::sync::Arc;
+
+use weir_kafka::Assignment;
+
+use super::{Context, Work, require_whole};
+use crate::config::Role;
+use crate::outputs::Outputs;
+use crate::store::{TrainingRow, TrainingStore};
+
+pub(crate) async fn run(context: &Context, store: &Arc<dyn TrainingStore>) -> anyhow::Result<()> {
+    let mut input = context.consume(Role::Sink, &[&context.topics().joined])?;
+    while let Some(work) = input.next().await? {
+        let records = match work {
+            Work::Records(records) => records,
+            Work::Assignment(Assignment::Assigned(assigned)) => {
+                require_whole(context, Role::Sink, &context.topics().joined, &assigned).await?;
+                continue;
+            }
+            Work::Assignment(Assignment::Revoked(_)) => continue,
+        };
+        let mut outputs = Outputs::new(&context.producer);
+        let mut rows = Vec::with_capacity(records.len());
+        for record in &records {
+            match context.schema.decode_joined(record.payload()) {
+                Ok(joined) => rows.push(TrainingRow { joined, position: record.position }),
+                Err(rejection) => outputs.dead_letter(record, &rejection).await?,
+            }
+        }
+        let read = rows.len() as u64;
+        let new = store.insert(rows).await?;
+        if new < read {
+            tracing::debug!(repeated = read - new, "rows were stored before");
+        }
+        outputs.settle().await?;
+        input.done(&records);
+    }
+    input.consumer.close().await;
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Composes a host: the roles that the configuration names, each restarted when it fails.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use weir_kafka::{Class, DeliveryError, Producer, Progress};
+use weir_runtime::Runtime;
+use weir_service::{Clock, Shutdown};
+
+use crate::config::{HostConfig, Role};
+use crate::control::Control;
+use crate::model::{ModelSlot, Trainer, follow};
+use crate::roles::{self, Context};
+use crate::store::{RedbStore, TrainingStore};
+
+type Tasks = JoinSet<anyhow::Result<()>>;
+
+/// Runs a host until shutdown.
+///
+/// # Errors
+/// If it cannot start (wrong settings, a store that cannot be opened), or if the Kafka producer fails for
+/// good: a new process needs a new one. What else fails later is retried.
+pub async fn run(
+    config: HostConfig,
+    clock: Arc<dyn Clock>,
+    progress: Progress,
+    control: Control,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    config.check()?;
+    let schema = Arc::new(config.schema()?);
+    let producer = Producer::new(&config.kafka(), progress.clone())?;
+    let runtime = Runtime::new(config.limits()?)?;
+    let context = Context { config: Arc::new(config), schema, producer, progress, clock, shutdown };
+    let mut tasks = JoinSet::new();
+    start_stateless(&context, &runtime, &control, &mut tasks);
+    start_training(&context, runtime, &mut tasks)?;
+    let shutdown = context.shutdown.clone();
+    let overdue = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::pin!(overdue);
+    loop {
+        tokio::select! {
+            ended = tasks.join_next() => match ended {
+                Some(ended) => ended??,
+                None => return Ok(()),
+            },
+            () = &mut overdue => {
+                // Harmless: nothing is committed that is not done.
+                tracing::warn!(grace = ?GRACE, "a role did not end in time and is cut off");
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// How long the roles may take to end in order.
+const GRACE: Duration = Duration::from_secs(8);
+
+fn start_stateless(context: &Context, runtime: &Runtime, control: &Control, tasks: &mut Tasks) {
+    let roles = &context.config.roles;
+    if roles.contains(&Role::Predict) {
+        let slot = ModelSlot::default();
+        let (follower, followed, runtime) = (context.clone(), slot.clone(), runtime.clone());
+        tasks.spawn(supervise("models", context.clone(), async move || {
+            let (topic, model) = (follower.topics().models.clone(), &follower.config.train.model);
+            let (schema, progress) = (Arc::clone(&follower.schema), follower.progress.clone());
+            let following = follow(
+                follower.kafka(),
+                topic,
+                model,
+                runtime.clone(),
+                schema,
+                followed.clone(),
+                progress,
+            );
+            tokio::select! {
+                result = following => result,
+                () = follower.shutdown.cancelled() => Ok(()),
+            }
+        }));
+        let predictor = context.clone();
+        tasks.spawn(supervise("predict", context.clone(), async move || {
+            roles::predict::run(&predictor, &slot).await
+        }));
+    }
+    if roles.contains(&Role::Join) {
+        let (joiner, control) = (context.clone(), control.clone());
+        tasks.spawn(supervise("join", context.clone(), async move || {
+            roles::join::run(&joiner, &control).await
+        }));
+    }
+    if roles.contains(&Role::Drift) {
+        let watcher = context.clone();
+        tasks.spawn(supervise("drift", context.clone(), async move || {
+            roles::drift::run(&watcher).await
+        }));
+    }
+}
+
+fn start_training(context: &Context, runtime: Runtime, tasks: &mut Tasks) -> anyhow::Result<()> {
+    let config = &context.config;
+    if !config.roles.contains(&Role::Train) {
+        return Ok(());
+    }
+    let rows =
+        RedbStore::open(&config.store.path, Arc::clone(&context.schema), config.store.rows_max)?;
+    let store: Arc<dyn TrainingStore> = Arc::new(rows);
+    let trainer = Trainer::new(runtime, Arc::clone(&context.schema), config.fit_options())?;
+    let (sink, sink_store) = (context.clone(), Arc::clone(&store));
+    tasks.spawn(supervise("sink", context.clone(), async move || {
+        roles::sink::run(&sink, &sink_store).await
+    }));
+    let train = context.clone();
+    tasks.spawn(supervise("train", context.clone(), async move || {
+        roles::train::run(&train, &store, &trainer).await
+    }));
+    Ok(())
+}
+
+/// Runs a role until shutdown, and again after a while when it fails. A failed role has lost nothing:
+/// it goes on from what it committed.
+async fn supervise(
+    name: &'static str,
+    context: Context,
+    mut role: impl AsyncFnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    const PAUSE_MIN: Duration = Duration::from_millis(250);
+    const PAUSE_MAX: Duration = Duration::from_secs(15);
+    let mut pause = PAUSE_MIN;
+    loop {
+        let began = Instant::now();
+        let Err(error) = role().await else { return Ok(()) };
+        let delivery = error.chain().find_map(|cause| cause.downcast_ref::<DeliveryError>());
+        if delivery.is_some_and(|delivery| delivery.class() == Class::Fatal) {
+            return Err(error.context(format!("run the role {name}")));
+        }
+        if began.elapsed() > PAUSE_MAX {
+            pause = PAUSE_MIN;
+        }
+        tracing::warn!(role = name, error = format!("{error:#}"), retry_in = ?pause, "role failed");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = context.shutdown.cancelled() => return Ok(()),
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}

@@ -1,0 +1,159 @@
+//! The initial training set: a CSV file with a header.
+//!
+//! Columns are found by the schema's names, without regard to case; other columns are ignored. A row
+//! with an empty, non-numeric or non-finite value is left out and counted. Without a column for the key
+//! a row is called by its number, the first row after the header being 1.
+
+use std::path::Path;
+
+use csv::StringRecord;
+use weir_events::Schema;
+
+use crate::model::Row;
+
+/// Rows of a file.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TrainingSet {
+    /// The usable rows, in the order of the file.
+    pub rows: Vec<Row>,
+    /// How many were left out.
+    pub left_out: u64,
+}
+
+/// Why a file is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainingSetError {
+    /// It cannot be opened or is no CSV.
+    #[error("read the training file {path}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: csv::Error,
+    },
+    /// A column is missing.
+    #[error("use the training file {path}: the header has no column {column:?}, it has {header}")]
+    NoColumn {
+        /// The file.
+        path: String,
+        /// What was looked for.
+        column: String,
+        /// What is there.
+        header: String,
+    },
+    /// There is no usable row.
+    #[error("use the training file {path}: it has no usable row ({left_out} were left out)")]
+    NoRows {
+        /// The file.
+        path: String,
+        /// Rows with a value that is missing or no number.
+        left_out: u64,
+    },
+}
+
+/// Where the schema's columns are.
+struct Columns {
+    id: Option<usize>,
+    features: Vec<usize>,
+    level: Option<usize>,
+    target: usize,
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// If it cannot be read, lacks a column or has no usable row.
+pub fn read(path: &Path, schema: &Schema) -> Result<TrainingSet, TrainingSetError> {
+    let shown = || path.display().to_string();
+    let failed = |source| TrainingSetError::Read { path: shown(), source };
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .flexible(true)
+        .from_path(path)
+        .map_err(failed)?;
+    let header = reader.headers().map_err(failed)?.clone();
+    let columns = columns(&header, schema).map_err(|column| TrainingSetError::NoColumn {
+        path: shown(),
+        column,
+        header: header.iter().collect::<Vec<_>>().join(", "),
+    })?;
+    let mut set = TrainingSet { rows: Vec::new(), left_out: 0 };
+    for (number, record) in (1u64..).zip(reader.records()) {
+        match row(&record.map_err(failed)?, number, &columns) {
+            Some(row) => set.rows.push(row),
+            None => set.left_out += 1,
+        }
+    }
+    if set.rows.is_empty() {
+        return Err(TrainingSetError::NoRows { path: shown(), left_out: set.left_out });
+    }
+    Ok(set)
+}
+
+fn columns(header: &StringRecord, schema: &Schema) -> Result<Columns, String> {
+    let find = |name: &str| header.iter().position(|found| found.eq_ignore_ascii_case(name));
+    let need = |name: &String| find(name).ok_or_else(|| name.clone());
+    Ok(Columns {
+        id: find(schema.id_field()),
+        features: schema.features.iter().map(need).collect::<Result<_, _>>()?,
+        level: schema.factor.as_ref().map(need).transpose()?,
+        target: need(&schema.target)?,
+    })
+}
+
+fn row(record: &StringRecord, number: u64, columns: &Columns) -> Option<Row> {
+    let value =
+        |column: usize| record.get(column)?.parse::<f64>().ok().filter(|value| value.is_finite());
+    let text = |column: usize| record.get(column).filter(|text| !text.is_empty() && *text != "NA");
+    Some(Row {
+        id: columns
+            .id
+            .map_or_else(|| Some(number.to_string()), |id| text(id).map(str::to_owned))?,
+        features: columns.features.iter().map(|&column| value(column)).collect::<Option<_>>()?,
+        level: match columns.level {
+            Some(column) => Some(text(column)?.into()),
+            None => None,
+        },
+        target: value(columns.target)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_events::SchemaConfig;
+
+    fn read_text(text: &str) -> Result<TrainingSet, TrainingSetError> {
+        let file = tempfile::NamedTempFile::new().expect("temporary file");
+        std::fs::write(file.path(), text).expect("written");
+        read(file.path(), &Schema::try_from(&SchemaConfig::fish()).expect("valid"))
+    }
+
+    #[test]
+    fn columns_are_found_by_name_without_case() {
+        let set = read_text(
+            "id,species,Girth,LENGTH,height,Weight\n7,salmon,1,88,19.5,4.5\n8,salmon,1,NA,19,4\n",
+        )
+        .expect("valid");
+        let row = Row {
+            id: "1".into(),
+            features: vec![88.0, 19.5],
+            level: Some("salmon".into()),
+            target: 4.5,
+        };
+        assert_eq!(set, TrainingSet { rows: vec![row], left_out: 1 });
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let check = |text: &str, part: &str| {
+            let message = read_text(text).expect_err(part).to_string();
+            assert!(message.contains(part), "{message}");
+        };
+        check("", "no column \"Length\"");
+        check("species,length,weight\na,1,2\n", "no column \"Height\"");
+        check("species,length,height,weight\n", "no usable row");
+        check("species,length,height,weight\na,1,x,2\n", "1 were left out");
+    }
+}

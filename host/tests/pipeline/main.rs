@@ -1,0 +1,10 @@
+//! The whole host against an embedded Kafka broker, reached by the real client.
+//!
+//! One test binary: linking one takes longer than most of the tests. Each test has its own broker.
+
+mod fish;
+mod flow;
+mod foreign;
+mod line;
+mod models;
+mod restarts;

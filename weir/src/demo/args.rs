@@ -1,0 +1,87 @@
+//! The arguments of `weir demo`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use weir_agent::Speed;
+use weir_events::EventTime;
+
+/// A fixed instant in the past: with the default lead, twelve rows are joined in the first minute.
+const START: &str = "2026-01-05T08:00:26Z";
+
+/// Runs the whole loop in one process with nothing installed: simulated machines, an MQTT broker, the
+/// bridge, a Kafka broker, prediction, join, drift detection, retraining and the swap to the new model.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  weir demo                                   60 salmon, 60 walleye, 60 salmon, 20 times faster than real
+  weir demo --speed 1                         in real time, a fish every two seconds
+  weir demo --scenario fishcatch              real fish of seven species
+  weir demo --events 50000 --speed max        load; the scenario repeats
+  weir demo --lockstep --seed 7 --json        repeatable to the last bit, for programs
+  weir demo --train train.csv --measurements m.jsonl --weights w.jsonl    your own data
+
+The embedded brokers forget everything at the end. The same services run against Mosquitto or EMQX and
+Apache Kafka: see weir-agent, weir-bridge and weir-host with --help.
+
+Exit codes: 0 every event is accounted for, 1 not, or the run failed, 2 wrong arguments or files.")]
+pub(crate) struct Arguments {
+    /// What the machines send, if no files are given.
+    #[arg(long, value_enum, default_value_t = Scenario::Line, conflicts_with_all = ["measurements", "train"])]
+    pub(crate) scenario: Scenario,
+    /// How many times faster than real time; 1 is a fish every two seconds; `max` waits for nothing.
+    #[arg(long, default_value = "20", value_name = "N")]
+    pub(crate) speed: Speed,
+    /// How many fish; the scenario repeats.
+    #[arg(long, default_value_t = 180, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) events: u64,
+    /// What the simulated fish are drawn from.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Own measurements: JSON lines {"Species","Fish_Id","Length","Height"[,"Timestamp"]}.
+    #[arg(long, value_name = "FILE", requires = "weights")]
+    pub(crate) measurements: Option<PathBuf>,
+    /// Own weights: JSON lines {"Species","Fish_Id","Weight"[,"Timestamp"]}.
+    #[arg(long, value_name = "FILE", requires = "measurements")]
+    pub(crate) weights: Option<PathBuf>,
+    /// Initial training set: CSV with a header; names without regard to case, other columns ignored.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) train: Option<PathBuf>,
+    /// Event time of the first measurement, where the data carry none.
+    #[arg(long, default_value = START, value_name = "TIMESTAMP")]
+    pub(crate) start: EventTime,
+    /// By how many measurements a weight lags behind its measurement, where the data carry no times.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub(crate) lead: u32,
+    /// Send an event only when the one before has had all its consequences: repeatable to the last bit.
+    #[arg(long)]
+    pub(crate) lockstep: bool,
+    /// Partitions of the topics that are read in parallel.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=64))]
+    pub(crate) partitions: i32,
+    /// Where to write error.svg, error.png and every version's component [default: weir-out, nothing with
+    /// --json].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print one JSON object instead of progress and table; `full` adds every prediction.
+    #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "summary")]
+    pub(crate) json: Option<Json>,
+}
+
+/// What the machines send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Scenario {
+    /// 60 salmon, 60 walleye, 60 salmon; simulated.
+    Line,
+    /// 159 fish of seven species caught in a Finnish lake, measured in 1917.
+    Fishcatch,
+}
+
+/// How much JSON.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Json {
+    /// Counts, windows and versions.
+    Summary,
+    /// And every prediction.
+    Full,
+}

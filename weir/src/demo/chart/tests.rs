@@ -1,0 +1,102 @@
+//! Checks of the whole picture.
+
+use resvg::tiny_skia::Pixmap;
+use resvg::usvg::roxmltree::{Document, Node};
+
+use super::super::results::Results;
+use super::super::samples;
+use super::{SIZE, png, svg};
+
+/// The texts in a picture, which must be well-formed and hold nothing but drawing.
+fn texts(svg: &str) -> Vec<String> {
+    let document = Document::parse(svg).expect("well-formed");
+    let known = ["svg", "text", "rect", "line", "polyline", "polygon", "circle"];
+    for node in document.descendants().filter(Node::is_element) {
+        assert!(known.contains(&node.tag_name().name()), "{node:?}");
+    }
+    let texts = document.descendants().filter(|node| node.has_tag_name("text"));
+    texts.map(|node| node.text().unwrap_or_default().trim().to_owned()).collect()
+}
+
+fn count(svg: &str, element: &str) -> usize {
+    svg.matches(&format!("<{element} ")).count()
+}
+
+#[test]
+fn a_run_with_a_drift_shows_all_of_it() {
+    let svg = svg(&samples::salmon_walleye_salmon(), 0.15);
+    let texts = texts(&svg);
+    let expected = [
+        "Prediction error of 180 events",
+        "salmon",
+        "walleye",
+        "threshold 0.15",
+        "window above the threshold",
+        "v1",
+        "v2",
+        "v3",
+        "v2: rows 24 to 73 (50)",
+        "v3: rows 54 to 103 (50)",
+        "08:03:54",
+    ];
+    for text in expected {
+        assert!(texts.iter().any(|found| found == text), "{text} is not in {texts:?}");
+    }
+    // A mark for each of 120 salmon and 60 walleye, and one of each in the legend.
+    assert_eq!((count(&svg, "circle"), count(&svg, "polygon")), (121, 61));
+    assert!(!texts.iter().any(|text| text == "no prediction possible"));
+}
+
+#[test]
+fn events_without_prediction_are_crosses() {
+    let events = (1..=9).map(|n| samples::event(n, "pike", 1, None));
+    let svg = svg(&samples::run(events.collect(), &[None]), 0.15);
+    assert!(texts(&svg).iter().any(|text| text == "no prediction possible"));
+    assert_eq!(count(&svg, "circle"), 1, "the legend's, and no mark");
+}
+
+#[test]
+fn nothing_and_nonsense_are_drawn_without_panic() {
+    let nonsense = |error: f64| {
+        let mut event = samples::event(1, "salmon", 1, Some(0.1));
+        event.error = Some(error);
+        samples::run(vec![event], &[None, Some((7, 9))])
+    };
+    texts(&svg(&Results::default(), 0.15));
+    for error in [0.0, 1e300, f64::NAN, f64::INFINITY] {
+        for threshold in [0.0, -1.0, 1e300, f64::NAN, f64::INFINITY] {
+            texts(&svg(&nonsense(error), threshold));
+        }
+    }
+}
+
+#[test]
+fn text_from_outside_is_escaped_and_cut() {
+    let names = ["<script>alert(1)</script>", "a\u{0}\u{1b}\u{ffff}", "\"&'", &"x".repeat(10_000)];
+    let events = (1..).zip(names).map(|(n, name)| samples::event(n, name, 1, Some(0.1)));
+    let mut results = samples::run(events.collect(), &[None]);
+    results.versions[0].manifest.formula = names.concat();
+    let svg = svg(&results, 0.15);
+    let texts = texts(&svg);
+    assert!(texts.iter().any(|text| text == "\"&'"), "{texts:?}");
+    assert!(texts.iter().all(|text| text.chars().count() < 200), "{texts:?}");
+    png(&svg).expect("renders");
+}
+
+#[test]
+fn a_long_run_makes_a_small_picture() {
+    let svg = svg(&samples::long(100_000), 0.15);
+    assert!(svg.len() < 1_000_000, "{}", svg.len());
+    texts(&svg);
+}
+
+/// The title is drawn although no font of this machine was asked for.
+#[test]
+fn the_png_has_twice_the_size_and_text() {
+    let svg = svg(&Results::default(), 0.15);
+    let pixels = Pixmap::decode_png(&png(&svg).expect("renders")).expect("a PNG");
+    assert_eq!((pixels.width(), pixels.height()), SIZE);
+    let dark = |x: u32, y: u32| pixels.pixel(x, y).is_some_and(|pixel| pixel.red() < 0x60);
+    let inked = (40..500).flat_map(|x| (20..80).map(move |y| (x, y))).filter(|&(x, y)| dark(x, y));
+    assert!(inked.count() > 500);
+}

@@ -1,0 +1,232 @@
+//! `weir demo`: the whole loop in one process.
+//!
+//! It composes the services' own libraries over embedded brokers, publishes the initial model as
+//! `weir model train` does, lets an agent send, and watches the topics. Nothing takes a short cut: every
+//! event goes over MQTT and Kafka, and what is shown at the end was read from Kafka.
+
+mod args;
+mod chart;
+mod gate;
+mod input;
+mod json;
+mod live;
+mod observer;
+mod results;
+#[cfg(test)]
+mod samples;
+mod show;
+mod stack;
+mod summary;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use tokio::sync::oneshot;
+use weir_agent::{Pace, Parts, Speed};
+use weir_host::model::{Catalog, Trained, Trainer};
+use weir_kafka::Producer;
+use weir_runtime::Runtime;
+use weir_service::{Clock as _, EXIT_FAILED};
+
+pub(crate) use args::Arguments;
+use gate::{Flow, FlowGate};
+use input::Input;
+use live::Live;
+use observer::Observer;
+use results::Results;
+use stack::Stack;
+
+/// The exit code for arguments that cannot be used, as clap's.
+const EXIT_USAGE: u8 = 2;
+/// How long nothing may move before a run counts as failed.
+const STALL: Duration = Duration::from_secs(60);
+
+/// Runs the demo.
+pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let host = weir_host::HostConfig::load(None)?;
+    let schema = Arc::new(host.schema()?);
+    let runtime = Runtime::new(host.limits()?)?;
+    let trainer = Trainer::new(runtime, Arc::clone(&schema), host.fit_options())?;
+    let input = match Input::open(&arguments, &schema, &trainer) {
+        Ok(input) => input,
+        Err(error) => {
+            eprintln!(
+                "error: failed to {error:#}\n\nFor more information, try 'weir demo --help'."
+            );
+            return Ok(ExitCode::from(EXIT_USAGE));
+        }
+    };
+    let out = input.out.clone();
+    let began = Instant::now();
+    let results = run(&arguments, input, &trainer).await?;
+    let took = began.elapsed();
+    report(&arguments, &results, host.window.threshold, took, out.as_deref())?;
+    let counts = &results.counts;
+    if counts.add_up() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("error: {} events were sent, {} are accounted for", counts.sent, counts.accounted());
+    Ok(ExitCode::from(EXIT_FAILED))
+}
+
+async fn run(arguments: &Arguments, input: Input, trainer: &Trainer) -> anyhow::Result<Results> {
+    let mut stack = Stack::start(arguments.partitions, arguments.start).await?;
+    let live = Live::new(input.total, arguments.json.is_some());
+    publish(&stack, trainer, &input.trained).await?;
+    let (end_observer, mut observer) = {
+        let (kafka, topics) = (stack.host.kafka(), stack.host.topics.clone());
+        let (schema, progress) = (Arc::new(stack.host.schema()?), stack.progress.clone());
+        let (model, out) = (stack.host.train.model.clone(), input.out.clone());
+        let started = tokio::task::spawn_blocking(move || {
+            Observer::start(&kafka, topics, schema, &model, progress, live, out)
+        });
+        let (end, ended) = oneshot::channel();
+        (end, tokio::spawn(started.await??.run(ended)))
+    };
+    stack.start_services();
+    let flow = Flow {
+        sent: weir_agent::Progress::default(),
+        bridge: Arc::clone(&stack.bridge),
+        kafka: stack.progress.clone(),
+    };
+    let mut results = tokio::select! {
+        sent = send(arguments, input, &mut stack, &flow) => {
+            sent?;
+            if end_observer.send(()).is_err() {
+                tracing::debug!("the observer has ended already; its result says why");
+            }
+            observer.await??
+        }
+        // It ends only when told, or when it fails.
+        ended = &mut observer => {
+            ended??;
+            bail!("watch the run: the observer ended early");
+        }
+    };
+    let counts = flow.sent.counts();
+    results.counts.sent = counts.taken;
+    let topics = &stack.host.topics;
+    results.counts.bridged =
+        stack.progress.count(&topics.measurement) + stack.progress.count(&topics.target);
+    if counts.oversize + counts.rejected > 0 {
+        tracing::warn!(
+            oversize = counts.oversize,
+            rejected = counts.rejected,
+            "events were not sent"
+        );
+    }
+    stack.stop().await?;
+    Ok(results)
+}
+
+/// The first version, published as `weir model train` does.
+async fn publish(stack: &Stack, trainer: &Trainer, trained: &Trained) -> anyhow::Result<()> {
+    let host = &stack.host;
+    let producer = Producer::new(&host.kafka(), stack.progress.clone())?;
+    let (topic, model) = (&host.topics.models, &host.train.model);
+    let mut catalog = Catalog::open(&host.kafka(), producer, topic, model).await?;
+    let now = stack.clock.now();
+    let describe = |version| trainer.manifest(trained, model, version, now, None);
+    catalog.publish(trained.model.bytes(), describe).await?;
+    Ok(())
+}
+
+/// Lets the machines send everything, and waits until all of it has had its consequences.
+async fn send(
+    arguments: &Arguments,
+    input: Input,
+    stack: &mut Stack,
+    flow: &Flow,
+) -> anyhow::Result<()> {
+    let speed = if arguments.lockstep { Speed::Max } else { arguments.speed };
+    let (agent, control) = (stack.agent.clone(), stack.control.clone());
+    let (clock, shutdown) = (stack.clock.clone(), stack.shutdown.clone());
+    let parts = Parts {
+        sampler: input.events,
+        gate: (Pace::new(speed), FlowGate::new(flow.clone(), arguments.lockstep)),
+        clock: Some(clock),
+        progress: flow.sent.clone(),
+        seed: arguments.seed,
+    };
+    ready(stack, flow).await?;
+    let whole = async {
+        weir_agent::run(&agent, parts, shutdown).await?;
+        flow.settled().await;
+        control.finish().await;
+        flow.settled().await;
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        result = whole => result,
+        error = stack.failure() => Err(error),
+        () = stalled(flow, speed) => bail!("finish the run: nothing moved for {STALL:?}; {}", flow.backlog()),
+    }
+}
+
+/// Waits until every service listens.
+async fn ready(stack: &mut Stack, flow: &Flow) -> anyhow::Result<()> {
+    let waiting = stack.waiting();
+    tokio::select! {
+        () = waiting => Ok(()),
+        error = stack.failure() => Err(error),
+        () = tokio::time::sleep(STALL) => bail!("start the services: {}", flow.backlog()),
+    }
+}
+
+/// Returns when something is under way and nothing has moved for too long.
+async fn stalled(flow: &Flow, speed: Speed) {
+    // At real speed a pause in the data is no stall: then only a backlog that does not shrink is one.
+    let paced = matches!(speed, Speed::Times(_));
+    let mut last = (u64::MAX, String::new());
+    loop {
+        tokio::time::sleep(STALL).await;
+        let now = (flow.sent.counts().acked, flow.backlog());
+        let idle = paced && flow.is_settled();
+        if now == last && !idle {
+            return;
+        }
+        last = now;
+    }
+}
+
+/// Prints, and draws.
+fn report(
+    arguments: &Arguments,
+    results: &Results,
+    threshold: f64,
+    took: Duration,
+    out: Option<&Path>,
+) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    if let Some(how) = arguments.json {
+        serde_json::to_writer(&mut stdout, &json::object(results, how))?;
+        writeln!(stdout)?;
+    } else {
+        stdout.write_all(summary::text(results, took).as_bytes())?;
+    }
+    let Some(folder) = out else { return Ok(()) };
+    let svg = chart::svg(results, threshold);
+    let write = |name: &str, bytes: &[u8]| {
+        let file = folder.join(name);
+        std::fs::write(&file, bytes).with_context(|| format!("write {}", file.display()))
+    };
+    write("error.svg", svg.as_bytes())?;
+    write("error.png", &chart::png(&svg)?)?;
+    if arguments.json.is_none() {
+        let shown = folder.display();
+        writeln!(
+            stdout,
+            "\nPicture: {shown}/error.svg and error.png; components: {shown}/v1.wasm ..."
+        )?;
+        writeln!(
+            stdout,
+            "The embedded brokers have forgotten everything. The same services run against Mosquitto or\n\
+             EMQX and Apache Kafka: see weir-agent, weir-bridge and weir-host with --help."
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! `weir model`: makes the first version from a file, and shows what a component is.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::Subcommand;
+use weir_events::ModelVersion;
+use weir_host::model::{Catalog, Trained, Trainer};
+use weir_host::{HostConfig, training_csv};
+use weir_kafka::{Producer, Progress};
+use weir_registry::Manifest;
+use weir_runtime::Runtime;
+use weir_service::{Clock as _, SystemClock};
+
+/// Arguments of `weir model`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Train a version from a CSV file and publish it, or write it to a file.
+    #[command(after_help = "\
+The header names the columns as the schema does, without regard to case; other columns are ignored.
+
+Examples:
+  weir model train --csv train.csv --kafka localhost:9092   publish: hosts put it into service
+  weir model train --csv train.csv --out model.wasm         only write the component")]
+    Train {
+        /// The training set.
+        #[arg(long, value_name = "FILE")]
+        csv: PathBuf,
+        /// Settings of the host (TOML): schema, topics, Kafka.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Kafka's address; wins over the configuration.
+        #[arg(long, value_name = "HOST:PORT", conflicts_with = "out")]
+        kafka: Option<String>,
+        /// Write the component to this file instead of publishing it.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Show what a component file is: schema, levels, coefficients.
+    Show {
+        /// The component.
+        file: PathBuf,
+    },
+}
+
+/// Runs `weir model`.
+pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    match arguments.action {
+        Action::Train { csv, config, kafka, out } => {
+            train(&csv, config.as_deref(), kafka, out).await?
+        }
+        Action::Show { file } => show(&file)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn train(
+    csv: &Path,
+    config: Option<&Path>,
+    kafka: Option<String>,
+    out: Option<PathBuf>,
+) -> anyhow::Result<()> {
+    let mut config = HostConfig::load(config)?;
+    if let Some(brokers) = kafka {
+        config.kafka.brokers = brokers;
+    }
+    let schema = Arc::new(config.schema()?);
+    let set = training_csv::read(csv, &schema)?;
+    let trainer = Trainer::new(Runtime::new(config.limits()?)?, schema, config.fit_options())?;
+    let trained = trainer.train(&set.rows, set.left_out)?;
+    let manifest = match out {
+        Some(file) => {
+            std::fs::write(&file, trained.model.bytes())
+                .with_context(|| format!("write {}", file.display()))?;
+            let (model, now) = (&config.train.model, SystemClock.now());
+            trainer.manifest(&trained, model, ModelVersion::FIRST, now, None)
+        }
+        None => publish(&config, &trainer, &trained).await?,
+    };
+    print(&manifest)
+}
+
+/// Publishes a version made by hand.
+async fn publish(
+    config: &HostConfig,
+    trainer: &Trainer,
+    trained: &Trained,
+) -> anyhow::Result<Manifest> {
+    let producer = Producer::new(&config.kafka(), Progress::default())?;
+    let (topic, model) = (&config.topics.models, &config.train.model);
+    let mut catalog = Catalog::open(&config.kafka(), producer, topic, model).await?;
+    let now = SystemClock.now();
+    let describe = |version| trainer.manifest(trained, model, version, now, None);
+    Ok(catalog.publish(trained.model.bytes(), describe).await?.manifest)
+}
+
+fn print(manifest: &Manifest) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{} {} of model {}", manifest.version, manifest.digest, manifest.model)?;
+    writeln!(out, "{}", manifest.formula)?;
+    let rows = &manifest.rows;
+    writeln!(
+        out,
+        "{} rows, {} to {}; {} left out",
+        rows.n, rows.first_id, rows.last_id, rows.left_out
+    )?;
+    for term in &manifest.coefficients {
+        let number =
+            |number: Option<f64>| number.map_or_else(|| "dropped".into(), |n| n.to_string());
+        writeln!(
+            out,
+            "  {:<24} {:<24} se {}",
+            term.name,
+            number(term.estimate),
+            number(term.std_error)
+        )?;
+    }
+    Ok(())
+}
+
+fn show(file: &Path) -> anyhow::Result<()> {
+    let bytes = std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
+    let runtime = Runtime::new(weir_runtime::Limits::default())?;
+    let model = runtime.load(&bytes).with_context(|| format!("load {}", file.display()))?;
+    let description = model.description();
+    let Some((schema, report)) = description.schema.as_ref().zip(description.report.as_ref())
+    else {
+        bail!("show {}: it is a template, not a trained model", file.display());
+    };
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", weir_events::Digest::from_bytes(model.digest()))?;
+    let terms = schema.features.iter().chain(&schema.factor).cloned().collect::<Vec<_>>();
+    writeln!(out, "{} ~ {}; {} rows", schema.target, terms.join(" + "), report.rows)?;
+    let levels: Vec<String> = description.levels.iter().map(|level| format!("{level:?}")).collect();
+    writeln!(out, "levels: {}", if levels.is_empty() { "none".into() } else { levels.join(", ") })?;
+    for term in &report.terms {
+        writeln!(out, "  {:<24} {:?}", term.name, term.estimate)?;
+    }
+    writeln!(
+        out,
+        "R2 {:?}, sigma {:?}, df {}",
+        report.r_squared, report.sigma, report.df_residual
+    )?;
+    Ok(())
+}
