@@ -13,9 +13,9 @@
 //! It does not compute p-values (their special functions would break the first invariant; hosts
 //! derive them from t and F), it does not select rows, and it knows nothing of files or the network.
 //!
-//! The way of a fit: [`design`] checks the input and lays out the scaled design matrix, [`qr`]
-//! factors it and drops collinear columns as R does, [`refine`] solves and polishes the solution
-//! with residuals from [`exact`], [`summary`] derives the statistics, and [`model`] keeps the
+//! The way of a fit: `design` checks the input and lays out the scaled design matrix, `qr`
+//! factors it and drops collinear columns as R does, `refine` solves and polishes the solution
+//! with residuals from `exact`, `summary` derives the statistics, and `model` keeps the
 //! result.
 
 #[cfg(any(target_arch = "wasm32", test))]
