@@ -14,7 +14,8 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { packages: &["rumqttd"], places: &["crates/embedded/src/mqtt.rs"] },
     Confined { packages: &["rdkafka"], places: &["crates/kafka/", "crates/embedded/src/kafka.rs"] },
     Confined { packages: &["wasmtime", "wasmtime-wizer"], places: &["crates/runtime/"] },
-    Confined { packages: &["redb"], places: &["host/src/store/"] },
+    Confined { packages: &["redb", "mongodb"], places: &["host/src/store/"] },
+    Confined { packages: &["rustls"], places: &["crates/service/"] },
     Confined { packages: &["plotters", "resvg"], places: &["weir/src/demo/chart"] },
     Confined { packages: &["figment"], places: &["crates/service/"] },
     Confined { packages: &["wit-bindgen"], places: &["model-wasm/"] },
@@ -28,6 +29,7 @@ pub(super) const LAYERS: &[&[&str]] = &[
     &["weir-embedded"],
     &["weir-agent", "weir-bridge", "weir-host"],
     &["weir"],
+    &["weir-e2e"],
 ];
 
 /// The layer of the services. Tests may use anything below it, also from their own layer or above:

@@ -2,127 +2,16 @@
 //! brokers. The brokers are the embedded ones, in the test's process.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
+use weir_e2e::process::{GRACE, PATIENCE, Process, complete, run};
 use weir_embedded::kafka::EmbeddedKafka;
 use weir_embedded::mqtt::EmbeddedMqtt;
 use weir_events::TopicNames;
 use weir_kafka::{Consumer, ConsumerEvent, KafkaConfig, Progress, Record};
 use weir_registry::{Log, Refusal};
 
-/// A test that waits longer than this has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a service may take to end in order.
-const GRACE: Duration = Duration::from_secs(10);
 const FISH: usize = 180;
-
-/// The command of this name that was built with this test.
-fn built(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_weir")).with_file_name(name);
-    assert!(
-        path.exists(),
-        "{} is missing; build it with: cargo build -p weir-agent -p weir-bridge -p weir-host",
-        path.display()
-    );
-    path
-}
-
-/// A process whose log is read as it comes. Killed when it is dropped.
-struct Process {
-    name: String,
-    child: Child,
-    lines: Receiver<String>,
-    log: String,
-}
-
-impl Process {
-    fn start(name: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(built(name));
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("starts");
-        let errors = BufReader::new(child.stderr.take().expect("piped"));
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            // Ends when the process does: nobody else holds the other end.
-            errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
-        });
-        Self { name: name.to_owned(), child, lines, log: String::new() }
-    }
-
-    /// Reads the log until a line holds this text.
-    fn await_line(&mut self, text: &str) {
-        self.read_until(PATIENCE, |line| line.contains(text));
-        assert!(self.log.contains(text), "{} ended early:\n{}", self.name, self.log);
-    }
-
-    /// Reads the log until the end of the process, or until a line is the one.
-    fn read_until(&mut self, patience: Duration, is_it: impl Fn(&str) -> bool) {
-        let deadline = Instant::now() + patience;
-        loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => {
-                    self.log.push_str(&line);
-                    self.log.push('\n');
-                    if is_it(&line) {
-                        return;
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {
-                    panic!("waited too long for {}:\n{}", self.name, self.log)
-                }
-            }
-        }
-    }
-
-    /// Waits for the end. Returns the exit status, and what was printed.
-    fn ended(&mut self, patience: Duration) -> (ExitStatus, String) {
-        self.read_until(patience, |_| false);
-        let mut printed = String::new();
-        let mut output = self.child.stdout.take().expect("piped");
-        output.read_to_string(&mut printed).expect("UTF-8");
-        (self.child.wait().expect("waited for"), printed)
-    }
-
-    fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args([signal, &id]).status().expect("kill runs");
-        assert!(sent.success());
-    }
-
-    /// Asks for an orderly end, which must come in time.
-    fn terminate(mut self) {
-        self.signal("-TERM");
-        let (status, _) = self.ended(GRACE);
-        assert_eq!(status.code(), Some(0), "{}:\n{}", self.name, self.log);
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Either may fail, if the process has ended: that is as well.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-/// Runs a command to its end and returns its exit code, its output and its log.
-fn run(name: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut process = Process::start(name, arguments);
-    let (status, printed) = process.ended(PATIENCE);
-    (status.code(), printed, std::mem::take(&mut process.log))
-}
-
-/// Runs a command that must succeed.
-fn complete(name: &str, arguments: &[&str]) -> String {
-    let (code, printed, log) = run(name, arguments);
-    assert_eq!(code, Some(0), "{name} {arguments:?}:\n{log}");
-    printed
-}
 
 /// Brokers, and the settings with which the services reach them.
 struct Brokers {
@@ -224,7 +113,7 @@ async fn retrained(brokers: &Brokers) {
 }
 
 fn train(config: &str) {
-    let csv = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/replay-train.csv");
+    let csv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../weir/tests/data/replay-train.csv");
     let csv = csv.to_str().expect("UTF-8");
     let printed = complete("weir", &["model", "train", "--csv", csv, "--config", config]);
     assert!(printed.starts_with("v1 sha256:"), "{printed}");

@@ -1,0 +1,8 @@
+//! What the tests against real servers share: where the servers are, and how programs are run.
+//!
+//! `cargo xtask test` starts the servers and sets the environment that is read here; so does
+//! `eval "$(cargo xtask services up)"`. A server that is missing fails the test that needs it: nothing
+//! is ever skipped.
+
+pub mod process;
+pub mod servers;

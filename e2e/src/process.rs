@@ -1,0 +1,123 @@
+//! Our programs as processes: their logs are read as they come, and none outlives its test.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// A test that waits longer than this has failed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a service may take to end in order.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// The command of this name that was built with this test.
+///
+/// # Panics
+/// If it was not built.
+pub fn built(name: &str) -> PathBuf {
+    // Tests lie in `deps`, programs beside it.
+    let test = std::env::current_exe().expect("the path of this test");
+    let folder = test.ancestors().nth(2).expect("tests lie two levels down");
+    let path = folder.join(name);
+    assert!(
+        path.exists(),
+        "{} is missing; build it with: cargo build --workspace --bins",
+        path.display()
+    );
+    path
+}
+
+/// A process whose log is read as it comes. Killed when it is dropped.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    lines: Receiver<String>,
+    log: String,
+}
+
+impl Process {
+    pub fn start(name: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(built(name));
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("starts");
+        let errors = BufReader::new(child.stderr.take().expect("piped"));
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            // Ends when the process does: nobody else holds the other end.
+            errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Self { name: name.to_owned(), child, lines, log: String::new() }
+    }
+
+    /// Reads the log until a line holds this text.
+    pub fn await_line(&mut self, text: &str) {
+        self.read_until(PATIENCE, |line| line.contains(text));
+        assert!(self.log.contains(text), "{} ended early:\n{}", self.name, self.log);
+    }
+
+    /// Reads the log until the end of the process, or until a line is the one.
+    fn read_until(&mut self, patience: Duration, is_it: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    self.log.push_str(&line);
+                    self.log.push('\n');
+                    if is_it(&line) {
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("waited too long for {}:\n{}", self.name, self.log)
+                }
+            }
+        }
+    }
+
+    /// Waits for the end. Returns the exit status, and what was printed.
+    pub fn ended(&mut self, patience: Duration) -> (ExitStatus, String) {
+        self.read_until(patience, |_| false);
+        let mut printed = String::new();
+        let mut output = self.child.stdout.take().expect("piped");
+        output.read_to_string(&mut printed).expect("UTF-8");
+        (self.child.wait().expect("waited for"), printed)
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status().expect("kill runs");
+        assert!(sent.success());
+    }
+
+    /// Asks for an orderly end, which must come in time.
+    pub fn terminate(mut self) {
+        self.signal("-TERM");
+        let (status, _) = self.ended(GRACE);
+        assert_eq!(status.code(), Some(0), "{}:\n{}", self.name, self.log);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Either may fail, if the process has ended: that is as well.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Runs a command to its end and returns its exit code, its output and its log.
+pub fn run(name: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut process = Process::start(name, arguments);
+    let (status, printed) = process.ended(PATIENCE);
+    (status.code(), printed, std::mem::take(&mut process.log))
+}
+
+/// Runs a command that must succeed.
+pub fn complete(name: &str, arguments: &[&str]) -> String {
+    let (code, printed, log) = run(name, arguments);
+    assert_eq!(code, Some(0), "{name} {arguments:?}:\n{log}");
+    printed
+}

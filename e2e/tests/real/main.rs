@@ -1,0 +1,2 @@
+//! Weir against Apache Kafka, Mosquitto and a MongoDB-protocol server. See the crate for where they are.
+//! One program holds all tests, so that it is linked once.
