@@ -1,13 +1,14 @@
 //! The initial training set: a CSV file with a header.
 //!
 //! Columns are found by the schema's names, without regard to case; other columns are ignored. A row
-//! with an empty, non-numeric or non-finite value is left out and counted. Without a column for the key
-//! a row is called by its number, the first row after the header being 1.
+//! with an empty, non-numeric or non-finite value, or one outside the schema's range, is left out and
+//! counted. Without a column for the key a row is called by its number, the first row after the header
+//! being 1.
 
 use std::path::Path;
 
 use csv::StringRecord;
-use weir_events::Schema;
+use weir_events::{Range, Schema};
 
 use crate::model::Row;
 
@@ -47,7 +48,7 @@ pub enum TrainingSetError {
     NoRows {
         /// The file.
         path: String,
-        /// Rows with a value that is missing or no number.
+        /// Rows with a value that is missing, no number or out of range.
         left_out: u64,
     },
 }
@@ -55,9 +56,15 @@ pub enum TrainingSetError {
 /// Where the schema's columns are.
 struct Columns {
     id: Option<usize>,
-    features: Vec<usize>,
+    features: Vec<Number>,
     level: Option<usize>,
-    target: usize,
+    target: Number,
+}
+
+/// A numeric column.
+struct Number {
+    column: usize,
+    range: Range,
 }
 
 /// Reads a file.
@@ -94,28 +101,31 @@ pub fn read(path: &Path, schema: &Schema) -> Result<TrainingSet, TrainingSetErro
 fn columns(header: &StringRecord, schema: &Schema) -> Result<Columns, String> {
     let find = |name: &str| header.iter().position(|found| found.eq_ignore_ascii_case(name));
     let need = |name: &String| find(name).ok_or_else(|| name.clone());
+    let number = |name: &String| Ok(Number { column: need(name)?, range: schema.range(name) });
     Ok(Columns {
         id: find(schema.id_field()),
-        features: schema.features.iter().map(need).collect::<Result<_, _>>()?,
+        features: schema.features.iter().map(number).collect::<Result<_, _>>()?,
         level: schema.factor.as_ref().map(need).transpose()?,
-        target: need(&schema.target)?,
+        target: number(&schema.target)?,
     })
 }
 
 fn row(record: &StringRecord, number: u64, columns: &Columns) -> Option<Row> {
-    let value =
-        |column: usize| record.get(column)?.parse::<f64>().ok().filter(|value| value.is_finite());
+    let value = |number: &Number| {
+        let value = record.get(number.column)?.parse::<f64>().ok()?;
+        (value.is_finite() && number.range.contains(value)).then_some(value)
+    };
     let text = |column: usize| record.get(column).filter(|text| !text.is_empty() && *text != "NA");
     Some(Row {
         id: columns
             .id
             .map_or_else(|| Some(number.to_string()), |id| text(id).map(str::to_owned))?,
-        features: columns.features.iter().map(|&column| value(column)).collect::<Option<_>>()?,
+        features: columns.features.iter().map(value).collect::<Option<_>>()?,
         level: match columns.level {
             Some(column) => Some(text(column)?.into()),
             None => None,
         },
-        target: value(columns.target)?,
+        target: value(&columns.target)?,
     })
 }
 
@@ -133,7 +143,8 @@ mod tests {
     #[test]
     fn columns_are_found_by_name_without_case() {
         let set = read_text(
-            "id,species,Girth,LENGTH,height,Weight\n7,salmon,1,88,19.5,4.5\n8,salmon,1,NA,19,4\n",
+            "id,species,Girth,LENGTH,height,Weight\n7,salmon,1,88,19.5,4.5\n8,salmon,1,NA,19,4\n\
+             9,salmon,1,-88,19,4\n",
         )
         .expect("valid");
         let row = Row {
@@ -142,7 +153,7 @@ mod tests {
             level: Some("salmon".into()),
             target: 4.5,
         };
-        assert_eq!(set, TrainingSet { rows: vec![row], left_out: 1 });
+        assert_eq!(set, TrainingSet { rows: vec![row], left_out: 2 });
     }
 
     #[test]
