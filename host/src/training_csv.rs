@@ -101,7 +101,8 @@ pub fn read(path: &Path, schema: &Schema) -> Result<TrainingSet, TrainingSetErro
 fn columns(header: &StringRecord, schema: &Schema) -> Result<Columns, String> {
     let find = |name: &str| header.iter().position(|found| found.eq_ignore_ascii_case(name));
     let need = |name: &String| find(name).ok_or_else(|| name.clone());
-    let number = |name: &String| Ok(Number { column: need(name)?, range: schema.range(name) });
+    let number =
+        |name: &String| Ok::<_, String>(Number { column: need(name)?, range: schema.range(name) });
     Ok(Columns {
         id: find(schema.id_field()),
         features: schema.features.iter().map(number).collect::<Result<_, _>>()?,

@@ -21,15 +21,15 @@ use super::results::Results;
 use plan::Plan;
 pub(crate) use png::png;
 
-/// Plotters places everything at whole units, so it draws in units of half a pixel.
+/// Plotters places everything at whole units, so it draws in units of half a pixel of the SVG, and of one
+/// of the PNG: sharp on dense screens.
 const SIZE: (u32, u32) = (2400, 1240);
 
 /// Draws the picture as an SVG document of 1200 by 620 pixels.
 pub(crate) fn svg(results: &Results, threshold: f64) -> String {
-    let plan = Plan::new(results, threshold);
     let mut svg = String::new();
     let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-    draw::everything(&root, &plan)
+    draw::everything(&root, &Plan::new(results, threshold))
         .and_then(|()| root.present())
         .expect("the sizes are constants, and writing into a string does not fail");
     drop(root);

@@ -215,7 +215,7 @@ fn report(
         std::fs::write(&file, bytes).with_context(|| format!("write {}", file.display()))
     };
     write("error.svg", svg.as_bytes())?;
-    write("error.png", &chart::png(&svg)?)?;
+    write("error.png", &chart::png(results, threshold)?)?;
     if arguments.json.is_none() {
         let shown = folder.display();
         writeln!(

@@ -16,7 +16,7 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { packages: &["wasmtime", "wasmtime-wizer"], places: &["crates/runtime/"] },
     Confined { packages: &["redb", "mongodb"], places: &["host/src/store/"] },
     Confined { packages: &["rustls"], places: &["crates/service/"] },
-    Confined { packages: &["plotters", "resvg"], places: &["weir/src/demo/chart"] },
+    Confined { packages: &["plotters", "png"], places: &["weir/src/demo/chart"] },
     Confined { packages: &["figment"], places: &["crates/service/"] },
     Confined { packages: &["wit-bindgen"], places: &["model-wasm/"] },
 ];

@@ -3,8 +3,6 @@
 //! Everything but the grid is drawn at places in the paper's own units, so that marks, labels and
 //! legend share their code. The colours are Okabe and Ito's, which the colour-blind can tell apart.
 
-use std::io;
-
 use plotters::chart::ChartContext;
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::Ranged as _;
@@ -16,9 +14,10 @@ use super::super::show;
 use super::legend;
 use super::plan::{Mark, Plan};
 
-pub(super) type Paper<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-pub(super) type Drawn = Result<(), DrawingAreaErrorKind<io::Error>>;
-type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+pub(super) type Paper<B> = DrawingArea<B, Shift>;
+pub(super) type Failed<B> = DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>;
+pub(super) type Drawn<B> = Result<(), Failed<B>>;
+type Chart<'a, B> = ChartContext<'a, B, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 /// A place on the paper: right and down from its upper left corner.
 pub(super) type Place = (i32, i32);
 
@@ -35,6 +34,9 @@ const LEVELS: [RGBColor; 5] = [
     RGBColor(0x56, 0xb4, 0xe9),
 ];
 
+/// What a reader's browser looks for. The PNG has a font of its own under this name.
+pub(super) const FONTS: &str = "Helvetica, Arial, sans-serif";
+
 /// The paper's parts, from the top: title and legend, the plot, the axis, the trainings.
 const TOP: i32 = 276;
 const BOTTOM: i32 = 1010;
@@ -47,7 +49,7 @@ const LANE: i32 = 40;
 const LABEL_GAP: i32 = 64;
 const LINE_GAP: i32 = 6;
 
-pub(super) fn everything(paper: &Paper<'_>, plan: &Plan) -> Drawn {
+pub(super) fn everything<B: DrawingBackend>(paper: &Paper<B>, plan: &Plan) -> Drawn<B> {
     paper.fill(&WHITE)?;
     let sheet = Sheet::new(paper, plan)?;
     legend::title(paper, plan)?;
@@ -63,14 +65,14 @@ pub(super) fn everything(paper: &Paper<'_>, plan: &Plan) -> Drawn {
 }
 
 /// The paper with its axes.
-struct Sheet<'a, 'p> {
-    paper: &'a Paper<'p>,
-    chart: Chart<'p>,
+struct Sheet<'a, B: DrawingBackend> {
+    paper: &'a Paper<B>,
+    chart: Chart<'a, B>,
     plan: &'a Plan,
 }
 
-impl<'a, 'p> Sheet<'a, 'p> {
-    fn new(paper: &'a Paper<'p>, plan: &'a Plan) -> Result<Self, DrawingAreaErrorKind<io::Error>> {
+impl<'a, B: DrawingBackend> Sheet<'a, B> {
+    fn new(paper: &'a Paper<B>, plan: &'a Plan) -> Result<Self, Failed<B>> {
         let (_, height) = paper.dim_in_pixel();
         let last = plan.events.max(1) as f64;
         let chart = ChartBuilder::on(paper)
@@ -92,11 +94,11 @@ impl<'a, 'p> Sheet<'a, 'p> {
         self.at(event, 0.0).0
     }
 
-    fn line(&self, from: Place, to: Place, style: ShapeStyle) -> Drawn {
+    fn line(&self, from: Place, to: Place, style: ShapeStyle) -> Drawn<B> {
         self.paper.draw(&PathElement::new(vec![from, to], style))
     }
 
-    fn axes(&self) -> Drawn {
+    fn axes(&self) -> Drawn<B> {
         let spec = self.chart.as_coord_spec();
         let (left, right) = (self.x(0.5), self.x(self.plan.events.max(1) as f64 + 0.5));
         for error in spec.y_spec().key_points(6) {
@@ -130,7 +132,7 @@ impl<'a, 'p> Sheet<'a, 'p> {
     }
 
     /// The windows whose mean was above the threshold.
-    fn shades(&self) -> Drawn {
+    fn shades(&self) -> Drawn<B> {
         for window in self.plan.windows.iter().filter(|window| window.triggered) {
             let corners = [(self.x(window.from), TOP), (self.x(window.to), BOTTOM)];
             self.paper.draw(&Rectangle::new(corners, ALARM.mix(0.12).filled()))?;
@@ -138,7 +140,7 @@ impl<'a, 'p> Sheet<'a, 'p> {
         Ok(())
     }
 
-    fn marks(&self) -> Drawn {
+    fn marks(&self) -> Drawn<B> {
         for mark in &self.plan.marks {
             if self.plan.bin > 1 {
                 self.bin(mark)?;
@@ -157,7 +159,7 @@ impl<'a, 'p> Sheet<'a, 'p> {
     }
 
     /// From the least to the largest error, and a dot at the mean.
-    fn bin(&self, mark: &Mark) -> Drawn {
+    fn bin(&self, mark: &Mark) -> Drawn<B> {
         let colour = colour(mark.level);
         let half = self.plan.bin as f64 / 2.0;
         let end = (mark.event + half).min(self.plan.events as f64 + 0.5);
@@ -167,14 +169,14 @@ impl<'a, 'p> Sheet<'a, 'p> {
         self.paper.draw(&Circle::new(place, 4, colour.filled()))
     }
 
-    fn unpredicted(&self) -> Drawn {
+    fn unpredicted(&self) -> Drawn<B> {
         for &event in &self.plan.unpredicted {
             legend::cross(self.paper, (self.x(event), TOP + 14))?;
         }
         Ok(())
     }
 
-    fn threshold(&self) -> Drawn {
+    fn threshold(&self) -> Drawn<B> {
         let Some(threshold) = self.plan.threshold else { return Ok(()) };
         let (right, y) = self.at(self.plan.events.max(1) as f64 + 0.5, threshold);
         self.line((self.x(0.5), y), (right, y), ALARM.stroke_width(3))?;
@@ -182,7 +184,7 @@ impl<'a, 'p> Sheet<'a, 'p> {
         text(self.paper, &label, (right + 14, y), 24.0, ALARM, (HPos::Left, VPos::Center))
     }
 
-    fn window_means(&self) -> Drawn {
+    fn window_means(&self) -> Drawn<B> {
         let width = if self.plan.windows.len() > 100 { 3 } else { 6 };
         for window in &self.plan.windows {
             let (from, y) = self.at(window.from, window.mean);
@@ -195,7 +197,7 @@ impl<'a, 'p> Sheet<'a, 'p> {
     }
 
     /// A line where a version took over, and its name above, where there is room.
-    fn swaps(&self) -> Drawn {
+    fn swaps(&self) -> Drawn<B> {
         let (mut lined, mut labelled) = (i32::MIN / 2, i32::MIN / 2);
         for &(version, event) in &self.plan.swaps {
             let x = self.x(event);
@@ -212,7 +214,7 @@ impl<'a, 'p> Sheet<'a, 'p> {
     }
 
     /// A bracket over the rows of each retraining, in lanes so that labels do not collide.
-    fn trainings(&self) -> Drawn {
+    fn trainings(&self) -> Drawn<B> {
         if self.plan.trainings.is_empty() {
             return Ok(());
         }
@@ -232,7 +234,7 @@ impl<'a, 'p> Sheet<'a, 'p> {
         Ok(())
     }
 
-    fn bracket(&self, from: i32, to: i32, y: i32) -> Drawn {
+    fn bracket(&self, from: i32, to: i32, y: i32) -> Drawn<B> {
         let style = INK.stroke_width(4);
         let ends = vec![(from + 1, y - 9), (from + 1, y), (to - 1, y), (to - 1, y - 9)];
         self.paper.draw(&PathElement::new(ends, style))
@@ -244,7 +246,12 @@ fn colour(level: usize) -> RGBColor {
 }
 
 /// A mark in the level's colour and shape: no two levels share both.
-pub(super) fn marker(paper: &Paper<'_>, (x, y): Place, level: usize, radius: i32) -> Drawn {
+pub(super) fn marker<B: DrawingBackend>(
+    paper: &Paper<B>,
+    (x, y): Place,
+    level: usize,
+    radius: i32,
+) -> Drawn<B> {
     let (colour, r) = (colour(level).mix(0.85), radius);
     let corners = match level % 4 {
         0 => {
@@ -259,17 +266,17 @@ pub(super) fn marker(paper: &Paper<'_>, (x, y): Place, level: usize, radius: i32
 
 /// A style with the font's size in the paper's units. Plotters writes its own measure divided by 1.24.
 fn style(size: f64, colour: RGBColor, (h, v): (HPos, VPos)) -> TextStyle<'static> {
-    let font = ("Helvetica, Arial, sans-serif", size * 1.24).into_font();
+    let font = (FONTS, size * 1.24).into_font();
     TextStyle { color: colour.to_backend_color(), pos: Pos::new(h, v), ..TextStyle::from(font) }
 }
 
-pub(super) fn text(
-    paper: &Paper<'_>,
+pub(super) fn text<B: DrawingBackend>(
+    paper: &Paper<B>,
     text: &str,
     place: Place,
     size: f64,
     colour: RGBColor,
     anchor: (HPos, VPos),
-) -> Drawn {
+) -> Drawn<B> {
     paper.draw(&Text::new(text.to_owned(), place, style(size, colour, anchor)))
 }

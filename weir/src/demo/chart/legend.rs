@@ -13,7 +13,7 @@ const SIZE: f64 = 24.0;
 const RIGHT: i32 = 2380;
 const LINE: i32 = 34;
 
-pub(super) fn title(paper: &Paper<'_>, plan: &Plan) -> Drawn {
+pub(super) fn title<B: DrawingBackend>(paper: &Paper<B>, plan: &Plan) -> Drawn<B> {
     let events = show::count(plan.events as u64);
     let title = match plan.events {
         0 => "No event was predicted".to_owned(),
@@ -25,14 +25,14 @@ pub(super) fn title(paper: &Paper<'_>, plan: &Plan) -> Drawn {
 }
 
 /// What every sign means, in as many lines as it takes.
-pub(super) fn legend(paper: &Paper<'_>, from: Place, plan: &Plan) -> Drawn {
+pub(super) fn legend<B: DrawingBackend>(paper: &Paper<B>, from: Place, plan: &Plan) -> Drawn<B> {
     let mut pen = from;
     for (level, name) in plan.levels.iter().enumerate() {
         let place = next(&mut pen, from.0, name);
         marker(paper, place, level, 8)?;
         text(paper, name, (place.0 + 26, place.1), SIZE, INK, LEFT_CENTRE)?;
     }
-    let mut sign = |name: &str, draw: &dyn Fn(Place) -> Drawn| {
+    let mut sign = |name: &str, draw: &dyn Fn(Place) -> Drawn<B>| {
         let place = next(&mut pen, from.0, name);
         draw(place)?;
         text(paper, name, (place.0 + 26, place.1), SIZE, INK, LEFT_CENTRE)
@@ -75,12 +75,12 @@ fn next(pen: &mut Place, left: i32, name: &str) -> Place {
     place
 }
 
-pub(super) fn cross(paper: &Paper<'_>, place: Place) -> Drawn {
+pub(super) fn cross<B: DrawingBackend>(paper: &Paper<B>, place: Place) -> Drawn<B> {
     paper.draw(&Cross::new(place, 8, ALARM.stroke_width(4)))
 }
 
 /// A name on a dark plate, its middle at the place.
-pub(super) fn tag(paper: &Paper<'_>, (x, y): Place, name: &str) -> Drawn {
+pub(super) fn tag<B: DrawingBackend>(paper: &Paper<B>, (x, y): Place, name: &str) -> Drawn<B> {
     let half = width(name, SIZE) / 2 + 10;
     let corners = [(x - half, y), (x + half, y + 36)];
     paper.draw(&Rectangle::new(corners, INK.filled()))?;

@@ -1,27 +1,39 @@
 //! The picture as PNG, for places that do not show SVG.
 //!
-//! The font is compiled in: a machine without any renders the same picture, byte for byte.
+//! The font is compiled in: a machine without any draws the same picture, byte for byte.
 
-use anyhow::Context as _;
-use resvg::tiny_skia::{Pixmap, Transform};
-use resvg::usvg::{Options, Tree};
+use anyhow::{Context as _, anyhow};
+use plotters::prelude::{BitMapBackend, IntoDrawingArea as _};
+use plotters::style::{FontStyle, register_font};
 
-/// Pixels of the PNG for each unit of the SVG: sharp on dense screens.
-const SCALE: f32 = 2.0;
+use super::super::results::Results;
+use super::SIZE;
+use super::draw::{self, FONTS};
+use super::plan::Plan;
 
-/// Renders a picture of [`super::svg`].
+/// Bytes of a pixel: red, green and blue.
+const PIXEL: usize = 3;
+
+/// Draws the picture in 2400 by 1240 pixels.
 ///
 /// # Errors
-/// When the text is no SVG, or one too large for memory.
-pub(crate) fn png(svg: &str) -> anyhow::Result<Vec<u8>> {
-    let mut options = Options::default();
-    let fonts = options.fontdb_mut();
-    fonts.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
-    fonts.set_sans_serif_family("Ubuntu");
-    let tree = Tree::from_str(svg, &options).context("read the picture as SVG")?;
-    let size = tree.size().to_int_size().scale_by(SCALE).context("scale the picture")?;
-    let mut pixels =
-        Pixmap::new(size.width(), size.height()).context("take memory for the picture")?;
-    resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
-    pixels.encode_png().context("write the picture as PNG")
+/// If drawing or compressing fails.
+pub(crate) fn png(results: &Results, threshold: f64) -> anyhow::Result<Vec<u8>> {
+    register_font(FONTS, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
+        .map_err(|_| anyhow!("read the font of the picture"))?;
+    let (width, height) = SIZE;
+    let mut pixels = vec![0; width as usize * height as usize * PIXEL];
+    let root = BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area();
+    draw::everything(&root, &Plan::new(results, threshold))
+        .and_then(|()| root.present())
+        .context("draw the picture")?;
+    drop(root);
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder
+        .write_header()
+        .and_then(|mut writer| writer.write_image_data(&pixels))
+        .context("write the picture as PNG")?;
+    Ok(file)
 }
