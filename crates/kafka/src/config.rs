@@ -30,6 +30,8 @@ impl KafkaConfig {
             ("message.timeout.ms", "120000"),
             ("queue.buffering.max.messages", "20000"),
             ("queue.buffering.max.kbytes", "65536"),
+            // A topic that a broker makes by itself has its default of partitions, not ours.
+            ("allow.auto.create.topics", "false"),
             // The Java client's: another producer of the same topics then agrees about partitions.
             ("partitioner", "murmur2_random"),
         ])
@@ -51,6 +53,11 @@ impl KafkaConfig {
         ]);
         config.set("group.id", group);
         config
+    }
+
+    /// A client that asks about topics and makes them.
+    pub(crate) fn admin(&self) -> ClientConfig {
+        self.client(&[("allow.auto.create.topics", "false")])
     }
 
     fn client(&self, defaults: &[(&str, &str)]) -> ClientConfig {

@@ -14,17 +14,21 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use crate::context::ConsumerCallbacks;
 use crate::poll::Poller;
+use crate::scan::{Start, span};
 use crate::{KafkaConfig, KafkaError, Progress, Record};
 
 /// Batches that may wait for the caller.
 const BATCHES_MAX: usize = 4;
 /// How long a broker may take to answer a question at start.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the first question may take: a person who gave a wrong address hears of it within 10 s.
+pub(crate) const REACH_TIMEOUT: Duration = Duration::from_secs(8);
 
 pub(crate) type Inner = BaseConsumer<ConsumerCallbacks>;
 pub(crate) type Offsets = HashMap<(Arc<str>, i32), Resume>;
@@ -149,11 +153,30 @@ impl Consumer {
         topics: &[&str],
         progress: Progress,
     ) -> Result<Self, KafkaError> {
+        Self::reader_from(config, name, topics, Start::Beginning, progress)
+    }
+
+    /// Reads whole topics from `start` on, alone and without committing anything. What is written after
+    /// this has returned is read.
+    ///
+    /// # Errors
+    /// If the settings are wrong, the brokers do not answer or a topic does not exist.
+    pub fn reader_from(
+        config: &KafkaConfig,
+        name: &str,
+        topics: &[&str],
+        start: Start,
+        progress: Progress,
+    ) -> Result<Self, KafkaError> {
         let inner = create(config, name)?;
         let mut assignment = TopicPartitionList::new();
         for topic in topics {
             for partition in partitions(&inner, config, topic)? {
-                assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
+                let offset = match start {
+                    Start::Beginning => Offset::Beginning,
+                    _ => Offset::Offset(span(&inner, config, topic, partition, start)?.0),
+                };
+                assignment.add_partition_offset(topic, partition, offset)?;
             }
         }
         progress.register(name, topics.iter().copied());
@@ -265,16 +288,24 @@ impl Drop for Consumer {
     }
 }
 
-fn create(config: &KafkaConfig, group: &str) -> Result<Inner, KafkaError> {
+pub(crate) fn create(config: &KafkaConfig, group: &str) -> Result<Inner, KafkaError> {
     let callbacks = ConsumerCallbacks::default();
     Ok(config.consumer(group).create_with_context(callbacks)?)
 }
 
-fn partitions(inner: &Inner, config: &KafkaConfig, topic: &str) -> Result<Vec<i32>, KafkaError> {
+pub(crate) fn partitions(
+    inner: &Inner,
+    config: &KafkaConfig,
+    topic: &str,
+) -> Result<Vec<i32>, KafkaError> {
     let metadata = inner
-        .fetch_metadata(Some(topic), ANSWER_TIMEOUT)
+        .fetch_metadata(Some(topic), REACH_TIMEOUT)
         .map_err(|cause| unreachable(inner, config, cause))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let error = found.and_then(|found| found.error()).map(RDKafkaErrorCode::from);
+    if error == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
+        return Err(KafkaError::TopicForbidden(topic.to_owned()));
+    }
     let ids =
         found.map(|found| found.partitions().iter().map(|partition| partition.id()).collect());
     match ids {
@@ -283,7 +314,7 @@ fn partitions(inner: &Inner, config: &KafkaConfig, topic: &str) -> Result<Vec<i3
     }
 }
 
-fn unreachable(
+pub(crate) fn unreachable(
     inner: &Inner,
     config: &KafkaConfig,
     source: rdkafka::error::KafkaError,

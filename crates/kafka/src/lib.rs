@@ -1,5 +1,6 @@
 //! Kafka, as Weir uses it: an idempotent producer that reports every delivery, a consumer on its own
-//! thread with offsets committed by hand, and the ledger that tells when nothing is in flight.
+//! thread with offsets committed by hand, bounded scans, topics, and the ledger that tells when nothing
+//! is in flight.
 //!
 //! This is the only crate that names rdkafka (the embedded broker for demos and tests excepted). It
 //! knows topics, records and offsets, and nothing of what they mean.
@@ -9,6 +10,7 @@
 //! - A record handed to the producer ends in exactly one delivery report.
 //! - Every queue is bounded, and full queues hold back their source instead of dropping.
 
+mod admin;
 mod config;
 mod consumer;
 mod context;
@@ -16,12 +18,17 @@ mod poll;
 mod producer;
 mod progress;
 mod record;
+mod scan;
+mod topics;
 
+pub use admin::{Admin, ClusterState, Creation, NewTopicSpec, TopicState};
 pub use config::KafkaConfig;
 pub use consumer::{Assignment, Consumer, ConsumerEvent, Partition, Resume};
 pub use producer::{Class, Delivery, DeliveryError, Producer, SendError};
 pub use progress::Progress;
 pub use record::{NewRecord, Record};
+pub use scan::{Scan, Start};
+pub use topics::await_topics;
 
 /// Why a client could not be made or asked.
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +48,22 @@ pub enum KafkaError {
         source: Box<rdkafka::error::KafkaError>,
     },
     /// A topic that should be read does not exist.
-    #[error("find the topic {0:?} in Kafka; it must exist before it is read")]
+    #[error("find the topic {0:?} in Kafka; make it with: weir topics create --kafka ADDRESS")]
     NoSuchTopic(String),
+    /// This client may not know of a topic.
+    #[error(
+        "use the topic {0:?}: the broker does not permit it to this user; check its access rules"
+    )]
+    TopicForbidden(String),
+    /// The brokers refused a request about topics.
+    #[error("{operation}")]
+    Admin {
+        /// What was asked.
+        operation: &'static str,
+        /// What they said.
+        #[source]
+        source: Box<rdkafka::error::KafkaError>,
+    },
     /// The operating system refused a thread.
     #[error("start the consumer's thread")]
     Thread(#[source] std::io::Error),

@@ -1,0 +1,215 @@
+//! The admin client: makes topics, removes them, and tells how they are.
+//!
+//! It asks; it never decides what a topic should be like. Every request ends in finite time, and none
+//! makes a topic as a side effect.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+    TopicReplication,
+};
+use rdkafka::error::{KafkaError as Cause, RDKafkaErrorCode as Code};
+use rdkafka::metadata::Metadata;
+
+use crate::consumer::REACH_TIMEOUT;
+use crate::context::ProducerCallbacks;
+use crate::{KafkaConfig, KafkaError};
+
+/// How long the brokers may take to make or remove topics, or to describe them.
+const REQUEST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// A topic to make.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewTopicSpec {
+    /// Its name.
+    pub name: String,
+    /// How many partitions it gets.
+    pub partitions: i32,
+    /// How many brokers keep each of them.
+    pub replication: i32,
+    /// Its settings, where they are not the broker's defaults.
+    pub settings: Vec<(String, String)>,
+}
+
+/// What became of a topic that was to be made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Creation {
+    /// It is there now.
+    Created,
+    /// It was there before, and was left as it is.
+    Exists,
+    /// The broker refused.
+    Refused(String),
+}
+
+/// A topic as it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TopicState {
+    /// Its name.
+    pub name: String,
+    /// How many partitions it has.
+    pub partitions: i32,
+    /// How many brokers keep the partition that the fewest keep.
+    pub replication: i32,
+    /// All its settings, also those that are the broker's defaults.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// What a cluster has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClusterState {
+    /// How many brokers there are.
+    pub brokers: i32,
+    /// Those of the topics asked for that exist, in the order asked.
+    pub topics: Vec<TopicState>,
+}
+
+/// Asks the brokers about topics.
+pub struct Admin {
+    client: Arc<AdminClient<ProducerCallbacks>>,
+    brokers: String,
+}
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin").field("brokers", &self.brokers).finish_non_exhaustive()
+    }
+}
+
+impl Admin {
+    /// Makes a client. It connects in the background.
+    ///
+    /// # Errors
+    /// If the settings are wrong.
+    pub fn new(config: &KafkaConfig) -> Result<Self, KafkaError> {
+        let client = config.admin().create_with_context(ProducerCallbacks::default())?;
+        Ok(Self { client: Arc::new(client), brokers: config.brokers.clone() })
+    }
+
+    /// How the cluster and those of these topics are that exist.
+    ///
+    /// # Errors
+    /// If the brokers do not answer, or do not tell.
+    pub async fn describe(&self, names: &[&str]) -> Result<ClusterState, KafkaError> {
+        let (brokers, mut topics) = self.layout(names).await?;
+        let specifiers: Vec<_> =
+            topics.iter().map(|topic| ResourceSpecifier::Topic(&topic.name)).collect();
+        let described = if specifiers.is_empty() {
+            Vec::new()
+        } else {
+            let request = self.client.describe_configs(&specifiers, &options());
+            request.await.map_err(|cause| self.failed("describe topics", cause))?
+        };
+        for resource in described {
+            let resource =
+                resource.map_err(|code| self.failed("describe a topic", Cause::AdminOp(code)))?;
+            let OwnedResourceSpecifier::Topic(name) = &resource.specifier else { continue };
+            if let Some(topic) = topics.iter_mut().find(|topic| topic.name == *name) {
+                topic.settings = settings(&resource);
+            }
+        }
+        Ok(ClusterState { brokers, topics })
+    }
+
+    /// Makes topics. Those that exist are left as they are.
+    ///
+    /// # Errors
+    /// If the brokers do not answer. What a broker says about a single topic is in the result.
+    pub async fn create(&self, specs: &[NewTopicSpec]) -> Result<Vec<Creation>, KafkaError> {
+        let new: Vec<NewTopic<'_>> = specs.iter().map(new_topic).collect();
+        let request = self.client.create_topics(&new, &options());
+        let results = request.await.map_err(|cause| self.failed("create topics", cause))?;
+        let creation = |spec: &NewTopicSpec| {
+            let answer = results.iter().find_map(|result| match result {
+                Ok(name) if *name == spec.name => Some(Creation::Created),
+                Err((name, Code::TopicAlreadyExists)) if *name == spec.name => {
+                    Some(Creation::Exists)
+                }
+                Err((name, code)) if *name == spec.name => {
+                    Some(Creation::Refused(code.to_string()))
+                }
+                _ => None,
+            });
+            answer.unwrap_or_else(|| Creation::Refused("the broker did not answer".to_owned()))
+        };
+        Ok(specs.iter().map(creation).collect())
+    }
+
+    /// Removes topics with everything in them. Those that do not exist are passed over.
+    ///
+    /// # Errors
+    /// If the brokers do not answer or refuse.
+    pub async fn delete(&self, names: &[&str]) -> Result<(), KafkaError> {
+        let request = self.client.delete_topics(names, &options());
+        for result in request.await.map_err(|cause| self.failed("delete topics", cause))? {
+            match result {
+                Ok(_) | Err((_, Code::UnknownTopicOrPartition | Code::UnknownTopic)) => {}
+                Err((_, code)) => return Err(self.failed("delete a topic", Cause::AdminOp(code))),
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of brokers, and the partitions of those topics that exist.
+    async fn layout(&self, names: &[&str]) -> Result<(i32, Vec<TopicState>), KafkaError> {
+        let client = Arc::clone(&self.client);
+        // All topics: a question for one would make it, where the broker makes topics by itself.
+        let asked = move || client.inner().fetch_metadata(None, REACH_TIMEOUT);
+        let answered = tokio::task::spawn_blocking(asked).await;
+        let metadata = match answered {
+            Ok(answered) => answered.map_err(|cause| self.failed("ask for topics", cause))?,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        };
+        let states = names.iter().filter_map(|name| layout(&metadata, name)).collect();
+        Ok((count(metadata.brokers().len()), states))
+    }
+
+    fn failed(&self, operation: &'static str, source: Cause) -> KafkaError {
+        let reason = self.client.inner().context().last_error.get();
+        let brokers = self.brokers.clone();
+        match source.rdkafka_error_code() {
+            Some(
+                Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+                | Code::OperationTimedOut
+                | Code::RequestTimedOut,
+            ) => KafkaError::Unreachable { brokers, reason, source: Box::new(source) },
+            _ => KafkaError::Admin { operation, source: Box::new(source) },
+        }
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new()
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .operation_timeout(Some(REQUEST_TIMEOUT))
+}
+
+fn new_topic(spec: &NewTopicSpec) -> NewTopic<'_> {
+    let replication = TopicReplication::Fixed(spec.replication);
+    let new = NewTopic::new(&spec.name, spec.partitions, replication);
+    spec.settings.iter().fold(new, |new, (name, value)| new.set(name, value))
+}
+
+fn layout(metadata: &Metadata, name: &str) -> Option<TopicState> {
+    let topic = metadata.topics().iter().find(|topic| topic.name() == name)?;
+    let partitions = topic.partitions();
+    let fewest = partitions.iter().map(|partition| partition.replicas().len()).min()?;
+    Some(TopicState {
+        name: name.to_owned(),
+        partitions: count(partitions.len()),
+        replication: count(fewest),
+        settings: BTreeMap::new(),
+    })
+}
+
+fn settings(resource: &ConfigResource) -> BTreeMap<String, String> {
+    let value = |value: &Option<String>| value.clone().unwrap_or_default();
+    resource.entries.iter().map(|entry| (entry.name.clone(), value(&entry.value))).collect()
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}

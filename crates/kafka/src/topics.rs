@@ -1,0 +1,74 @@
+//! Waiting for topics: services start in any order, and also before somebody has made the topics.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::consumer::{Inner, create, partitions};
+use crate::{KafkaConfig, KafkaError};
+
+/// The pauses between two looks, doubling from the one to the other.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The same trouble is told again after this time only.
+const REPEAT: Duration = Duration::from_secs(30);
+
+/// Waits until Kafka can be reached and all of these topics exist. What it waits for is told at once,
+/// and again from time to time.
+///
+/// # Errors
+/// If the settings are wrong or the brokers refuse this client; not if they are away.
+pub async fn await_topics(config: &KafkaConfig, topics: Vec<String>) -> Result<(), KafkaError> {
+    let inner = Arc::new(create(config, "weir-topics")?);
+    let topics: Arc<[String]> = topics.into();
+    let mut told: Option<(String, Instant)> = None;
+    let mut pause = PAUSE_MIN;
+    loop {
+        let waiting = match missing(&inner, config, &topics).await {
+            Ok(missing) if missing.is_empty() => {
+                if told.is_some() {
+                    tracing::info!("all topics are there");
+                }
+                return Ok(());
+            }
+            Ok(missing) => format!(
+                "missing {}; make them with: weir topics create --kafka {}",
+                missing.join(", "),
+                config.brokers
+            ),
+            Err(error @ KafkaError::Unreachable { .. }) => error.to_string(),
+            Err(error) => return Err(error),
+        };
+        let repeated =
+            |(before, at): &(String, Instant)| *before == waiting && at.elapsed() < REPEAT;
+        if !told.as_ref().is_some_and(repeated) {
+            tracing::warn!(reason = waiting, "waiting for Kafka's topics");
+            told = Some((waiting, Instant::now()));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Those of the topics that do not exist.
+async fn missing(
+    inner: &Arc<Inner>,
+    config: &KafkaConfig,
+    topics: &Arc<[String]>,
+) -> Result<Vec<String>, KafkaError> {
+    let (inner, config, topics) = (Arc::clone(inner), config.clone(), Arc::clone(topics));
+    let look = move || {
+        let mut missing = Vec::new();
+        for topic in topics.iter() {
+            match partitions(&inner, &config, topic) {
+                Ok(_) => {}
+                Err(KafkaError::NoSuchTopic(topic)) => missing.push(topic),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(missing)
+    };
+    match tokio::task::spawn_blocking(look).await {
+        Ok(found) => found,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
