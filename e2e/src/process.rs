@@ -39,7 +39,13 @@ pub struct Process {
 
 impl Process {
     pub fn start(name: &str, arguments: &[&str]) -> Self {
+        Self::start_with(name, arguments, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_with(name: &str, arguments: &[&str], environment: &[(&str, String)]) -> Self {
         let mut command = Command::new(built(name));
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("starts");
         let errors = BufReader::new(child.stderr.take().expect("piped"));
@@ -110,7 +116,16 @@ impl Drop for Process {
 
 /// Runs a command to its end and returns its exit code, its output and its log.
 pub fn run(name: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut process = Process::start(name, arguments);
+    run_with(name, arguments, &[])
+}
+
+/// The same with variables in its environment.
+pub fn run_with(
+    name: &str,
+    arguments: &[&str],
+    environment: &[(&str, String)],
+) -> (Option<i32>, String, String) {
+    let mut process = Process::start_with(name, arguments, environment);
     let (status, printed) = process.ended(PATIENCE);
     (status.code(), printed, std::mem::take(&mut process.log))
 }

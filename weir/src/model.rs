@@ -30,6 +30,7 @@ The header names the columns as the schema does, without regard to case; other c
 
 Examples:
   weir model train --csv train.csv --kafka localhost:9092   publish: hosts put it into service
+  weir model train --csv train.csv --if-none                publish the first version, or do nothing
   weir model train --csv train.csv --out model.wasm         only write the component")]
     Train {
         /// The training set.
@@ -44,6 +45,9 @@ Examples:
         /// Write the component to this file instead of publishing it.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// Do nothing if there is a version already: for set-ups that may run again.
+        #[arg(long, conflicts_with = "out")]
+        if_none: bool,
     },
     /// Show what a component file is: schema, levels, coefficients.
     Show {
@@ -55,19 +59,31 @@ Examples:
 /// Runs `weir model`.
 pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.action {
-        Action::Train { csv, config, kafka, out } => {
-            train(&csv, config.as_deref(), kafka, out).await?
+        Action::Train { csv, config, kafka, out, if_none } => {
+            let to = out.map_or(Destination::Kafka { if_none }, Destination::File);
+            train(&csv, config.as_deref(), kafka, to).await?
         }
         Action::Show { file } => show(&file)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where a version goes.
+enum Destination {
+    /// The component alone, to be looked at.
+    File(PathBuf),
+    /// Into service.
+    Kafka {
+        /// Unless there is a version already.
+        if_none: bool,
+    },
+}
+
 async fn train(
     csv: &Path,
     config: Option<&Path>,
     kafka: Option<String>,
-    out: Option<PathBuf>,
+    to: Destination,
 ) -> anyhow::Result<()> {
     let mut config = HostConfig::load(config)?;
     if let Some(brokers) = kafka {
@@ -77,27 +93,31 @@ async fn train(
     let set = training_csv::read(csv, &schema)?;
     let trainer = Trainer::new(Runtime::new(config.limits()?)?, schema, config.fit_options())?;
     let trained = trainer.train(&set.rows, set.left_out)?;
-    let manifest = match out {
-        Some(file) => {
+    let manifest = match to {
+        Destination::File(file) => {
             std::fs::write(&file, trained.model.bytes())
                 .with_context(|| format!("write {}", file.display()))?;
             let (model, now) = (&config.train.model, SystemClock.now());
             trainer.manifest(&trained, model, ModelVersion::FIRST, now, None)
         }
-        None => publish(&config, &trainer, &trained).await?,
+        Destination::Kafka { if_none } => publish(&config, &trainer, &trained, if_none).await?,
     };
     print(&manifest)
 }
 
-/// Publishes a version made by hand.
+/// Publishes a version made by hand. Returns the one that is the newest afterwards.
 async fn publish(
     config: &HostConfig,
     trainer: &Trainer,
     trained: &Trained,
+    if_none: bool,
 ) -> anyhow::Result<Manifest> {
     let producer = Producer::new(&config.kafka(), Progress::default())?;
     let (topic, model) = (&config.topics.models, &config.train.model);
     let mut catalog = Catalog::open(&config.kafka(), producer, topic, model).await?;
+    if if_none && let Some(newest) = catalog.newest() {
+        return Ok(newest.clone());
+    }
     let now = SystemClock.now();
     let describe = |version| trainer.manifest(trained, model, version, now, None);
     Ok(catalog.publish(trained.model.bytes(), describe).await?.manifest)

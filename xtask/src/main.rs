@@ -1,5 +1,6 @@
 //! The project's own chores: `cargo xtask COMMAND`. Users need one of them, `cargo xtask test`.
 
+mod deploy;
 mod guest;
 mod test;
 mod tidy;
@@ -26,6 +27,8 @@ enum Command {
     Tidy,
     /// Builds the model template, `model-wasm/template.wasm`.
     Guest(guest::Arguments),
+    /// Checks docker-compose.yml and Dockerfile with Docker Compose and hadolint; needs no engine.
+    Deploy,
 }
 
 fn main() -> ExitCode {
@@ -33,12 +36,11 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Tidy => tidy::run(),
         Command::Guest(arguments) => guest::run(&arguments),
+        Command::Deploy => deploy::run(),
     };
-    if let Err(error) = result {
-        eprintln!("error: {error:#}");
-        return ExitCode::FAILURE;
-    }
-    ExitCode::SUCCESS
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
 }
 
 fn workspace_root() -> Result<PathBuf> {
