@@ -25,8 +25,10 @@ impl Line {
         self.write(&self.config.topics.models, &events).await;
     }
 
-    /// Lets one more fish pass and returns the version that predicted it.
+    /// Lets one more fish pass and returns the version that predicted it. What was published before is
+    /// judged first: a measurement does not wait for a version that is still being loaded.
     async fn version_of(&self, number: u32) -> u64 {
+        self.settled().await;
         self.pass(&fish(number..number + 1, "salmon")).await;
         self.settled().await;
         let predictions = self.predictions().await;
