@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use weir_events::{EventTime, Schema, SchemaConfig, TopicNames};
 use weir_kafka::KafkaConfig;
-use weir_mqtt::MqttConfig;
+use weir_mqtt::{Connector, MqttConfig};
 use weir_service::{ConfigError, config};
 
 use crate::route::Kinds;
@@ -29,6 +29,8 @@ Exit codes: 0 ended by a signal, 1 failed, 2 wrong arguments, 78 wrong configura
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct BridgeConfig {
+    /// The MQTT topic filters that are subscribed to.
+    pub subscribe: Vec<String>,
     /// The MQTT broker. Its `receive-maximum` is the number of messages under way.
     pub mqtt: MqttConfig,
     /// The Kafka brokers.
@@ -109,12 +111,43 @@ impl BridgeConfig {
         Ok(self)
     }
 
+    /// The topics that the bridge writes.
+    pub fn topics_written(&self) -> Vec<String> {
+        let TopicNames { measurement, target, unrouted, .. } = &self.topics;
+        let events = [measurement, target];
+        let dead_letters = events.map(|topic| TopicNames::dead_letter(topic));
+        events.into_iter().chain([unrouted]).cloned().chain(dead_letters).collect()
+    }
+
+    /// How to reach the MQTT broker, with the secrets read.
+    ///
+    /// # Errors
+    /// The first value or file of `[mqtt]` that cannot be used.
+    pub fn connector(&self) -> Result<Connector, ConfigError> {
+        Connector::new(&self.mqtt)
+    }
+
+    /// Whether every value can be used, the files of secrets included.
+    ///
+    /// # Errors
+    /// The first one that cannot.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.transform()?;
+        self.connector()?;
+        self.kafka.check()
+    }
+
     /// Checks the values, and makes the rules for messages out of them.
     ///
     /// # Errors
     /// The first value that cannot be used.
     pub fn transform(&self) -> Result<Transform, ConfigError> {
-        self.mqtt.check().map_err(ConfigError::value)?;
+        if self.subscribe.is_empty() {
+            return Err(ConfigError::value("subscribe: names no topic filter"));
+        }
+        if let Some(wrong) = self.subscribe.iter().find(|filter| !weir_mqtt::is_filter(filter)) {
+            return Err(ConfigError::value(format!("subscribe: {wrong:?} is no topic filter")));
+        }
         self.kinds.check().map_err(ConfigError::value)?;
         let limits = &self.limits;
         // Below it, librdkafka's own limit of a million bytes is out of reach of a normalised event.
@@ -184,7 +217,7 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_named() {
         let check = |text: &str, setting: &str| {
-            let error = load(text).and_then(|config| config.transform().map(drop));
+            let error = load(text).and_then(|config| config.check());
             let message = error.expect_err(text).to_string();
             assert!(message.contains(setting), "{message}");
         };
@@ -194,6 +227,8 @@ mod tests {
         check("[limits]\ndrain-grace = \"soon\"\n", "drain-grace");
         check("[kinds]\ntarget = \"measurement\"\n", "kinds");
         check("[mqtt]\nport = 0\n", "mqtt.port");
+        check("subscribe = []\n", "subscribe");
+        check("subscribe = [\"weir/#/measurement\"]\n", "weir/#/measurement");
         check("[schema]\nformula = \"Weight\"\nkey = [\"Id\"]\ntimestamp = \"At\"\n", "schema");
     }
 }

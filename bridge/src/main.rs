@@ -37,7 +37,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { config: file, check_config, mqtt, kafka } = arguments;
     let bridge = BridgeConfig::load(file.as_deref())?.with_addresses(mqtt.as_deref(), kafka)?;
     if check_config {
-        bridge.transform()?;
+        bridge.check()?;
         let shown = config::show(&bridge)?;
         std::io::stdout().write_all(shown.as_bytes()).context("print the configuration")?;
         return Ok(ExitCode::SUCCESS);

@@ -12,9 +12,6 @@ use weir_events::{EventKind, Rejection};
 /// The first level of every topic that the bridge reads.
 const ROOT: &str = "weir";
 
-/// What the bridge subscribes to.
-pub const FILTER: &str = "weir/#";
-
 /// The words of the last topic level.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

@@ -16,15 +16,16 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use weir_events::{EventTime, Rejection};
-use weir_kafka::{Class, Progress};
-use weir_mqtt::{AckToken, Acks, Backoff, Incoming, Subscriber, SubscriberEvent};
-use weir_service::{Clock, Shutdown};
+use weir_kafka::{Class, Progress, await_topics};
+use weir_mqtt::{
+    AckToken, Acks, Backoff, Connector, Incoming, LinkError, Subscriber, SubscriberEvent,
+};
+use weir_service::{Clock, ConfigError, Shutdown};
 
 use crate::config::BridgeConfig;
 use crate::counters::BridgeCounters;
 use crate::kafka::{Outlet, Parcel, Report};
 use crate::relay::{Effect, Event, Relay};
-use crate::route::FILTER;
 use crate::transform::Transform;
 
 /// How often a clock that is wrong is looked at again.
@@ -32,12 +33,12 @@ const CLOCK_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs a bridge until `shutdown`.
 ///
-/// Unreachable brokers are waited for without limit. `clock` tells when a message is received, and so
+/// Brokers that are away, and topics that are not there yet, are waited for without limit. `clock` tells when a message is received, and so
 /// which event times lie in the future. Whoever waits on `progress` is woken when a counter changes.
 ///
 /// # Errors
-/// If a setting cannot be used (a [`weir_service::ConfigError`]), if Kafka refuses the credentials or
-/// the client, or if it refuses a dead letter. Nothing that is not in Kafka has been acknowledged.
+/// If a setting cannot be used (a [`weir_service::ConfigError`]; that a broker refuses this client from the
+/// start counts as one), if Kafka refuses the client later, or if it refuses a dead letter. Nothing that is not in Kafka has been acknowledged.
 pub async fn run(
     config: BridgeConfig,
     clock: Arc<dyn Clock>,
@@ -46,23 +47,31 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let transform = config.transform()?;
+    let connector = config.connector()?;
+    config.kafka.check()?;
     let relay = Relay::new(usize::from(config.mqtt.receive_maximum));
-    let limits = &config.limits;
-    let mut pauses = Backoff::new(limits.retry_min, limits.retry_max, random_seed());
-    let mut bridge = Bridge { config: &config, clock, progress, counters, transform, relay };
-    loop {
-        let forwarded = bridge.relay.tally().forwarded;
-        match bridge.session(&shutdown).await? {
-            End::Shutdown => return Ok(()),
-            End::Reset => bridge.counters.add_reset(),
+    let connected = false;
+    let topics = config.topics_written();
+    let mut bridge = Bridge {
+        config: &config,
+        connector,
+        clock,
+        progress,
+        counters,
+        transform,
+        relay,
+        connected,
+    };
+    // Meanwhile the MQTT broker already keeps for this client what is published.
+    let refused = async {
+        match await_topics(&config.kafka, topics).await {
+            Ok(()) => std::future::pending().await,
+            Err(error) => error,
         }
-        if bridge.relay.tally().forwarded > forwarded {
-            pauses.reset();
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            () = tokio::time::sleep(pauses.next_pause()) => {}
-        }
+    };
+    tokio::select! {
+        ended = bridge.sessions(&shutdown) => ended,
+        error = refused => Err(error).context("find Kafka's topics"),
     }
 }
 
@@ -81,19 +90,42 @@ enum End {
 /// What outlives a session.
 struct Bridge<'a> {
     config: &'a BridgeConfig,
+    connector: Connector,
     clock: Arc<dyn Clock>,
     progress: Progress,
     counters: Arc<BridgeCounters>,
     transform: Transform,
     relay: Relay<AckToken>,
+    /// Whether the MQTT broker has ever accepted this process.
+    connected: bool,
 }
 
 impl Bridge<'_> {
+    /// One session after the other, until shutdown.
+    async fn sessions(&mut self, shutdown: &Shutdown) -> anyhow::Result<()> {
+        let limits = &self.config.limits;
+        let mut pauses = Backoff::new(limits.retry_min, limits.retry_max, random_seed());
+        loop {
+            let forwarded = self.relay.tally().forwarded;
+            match self.session(shutdown).await? {
+                End::Shutdown => return Ok(()),
+                End::Reset => self.counters.add_reset(),
+            }
+            if self.relay.tally().forwarded > forwarded {
+                pauses.reset();
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = tokio::time::sleep(pauses.next_pause()) => {}
+            }
+        }
+    }
+
     async fn session(&mut self, shutdown: &Shutdown) -> anyhow::Result<End> {
         let mut outlet = Outlet::new(&self.config.kafka, self.progress.clone())
             .context("start the Kafka producer")?;
-        let mut subscriber = Subscriber::new(&self.config.mqtt, &[FILTER], random_seed())
-            .context("start the MQTT subscriber")?;
+        let filters: Vec<&str> = self.config.subscribe.iter().map(String::as_str).collect();
+        let mut subscriber = Subscriber::new(&self.connector, &filters, random_seed());
         let mut end = self.relay_until_end(&mut subscriber, &mut outlet, shutdown).await;
         if let Ok(End::Shutdown) = end {
             end = self.drain(&subscriber.acks(), &mut outlet).await;
@@ -123,7 +155,7 @@ impl Bridge<'_> {
                     }
                 }
                 event = subscriber.next(), if reads => {
-                    held = self.happened(event).and_then(|message| self.received(message, outlet));
+                    held = self.happened(event)?.and_then(|message| self.received(message, outlet));
                     if held.is_some() {
                         tracing::error!("the clock is wrong; holding all messages until it is set");
                     }
@@ -159,19 +191,27 @@ impl Bridge<'_> {
         Ok(End::Shutdown)
     }
 
-    /// Notes a change of the connection; a message is handed back.
-    fn happened(&mut self, event: SubscriberEvent) -> Option<Incoming> {
+    /// Notes a change of the connection; a message is handed back. Fails if the broker and this process do
+    /// not accept each other and never have: then a setting is wrong. Later it may be the broker's that was
+    /// changed, and is changed back.
+    fn happened(&mut self, event: SubscriberEvent) -> Result<Option<Incoming>, ConfigError> {
         let event = match event {
-            SubscriberEvent::Message(message) => return Some(message),
+            SubscriberEvent::Message(message) => return Ok(Some(message)),
             SubscriberEvent::Connected { generation, session_present } => {
                 tracing::info!(generation, session_present, "connected to the MQTT broker");
+                self.connected = true;
                 Event::Connected(generation)
             }
             SubscriberEvent::Subscribed { generation } => {
-                tracing::info!(generation, filter = FILTER, "subscribed");
+                tracing::info!(generation, filters = ?self.config.subscribe, "subscribed");
                 self.counters.add_subscription();
                 self.progress.wake();
-                return None;
+                return Ok(None);
+            }
+            SubscriberEvent::Disconnected { error: LinkError::Denied(denial), .. }
+                if !self.connected =>
+            {
+                return Err(ConfigError::value(denial));
             }
             SubscriberEvent::Disconnected { generation, error } => {
                 tracing::warn!(generation, %error, "not connected to the MQTT broker; trying again");
@@ -179,7 +219,7 @@ impl Bridge<'_> {
             }
         };
         self.relay.apply(event, &mut Vec::new());
-        None
+        Ok(None)
     }
 
     /// Sends a message on its way; hands it back if there is no clock to judge it by.

@@ -5,7 +5,7 @@ mod line;
 use std::time::Duration;
 
 use line::{Line, SCALE, soon, weight};
-use weir_mqtt::{Subscriber, SubscriberEvent};
+use weir_mqtt::{Connector, Subscriber, SubscriberEvent};
 
 const TOPIC: &str = "machine-weight";
 
@@ -121,7 +121,8 @@ async fn a_lost_mqtt_connection_with_messages_under_way_loses_nothing() {
     line.publish(weights(0..20)).await;
     bridge.until("all messages", |counters| counters.received() == 20).await;
     // The broker ends the older of two connections with one client id.
-    let mut thief = Subscriber::new(&line.config.mqtt, &["weir/#"], 1).expect("valid");
+    let connector = Connector::new(&line.config.mqtt).expect("valid");
+    let mut thief = Subscriber::new(&connector, &["weir/#"], 1);
     while !matches!(soon("the thief", thief.next()).await, SubscriberEvent::Subscribed { .. }) {}
     drop(thief);
     bridge.until("the bridge again", |counters| counters.subscriptions() == 2).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use weir_events::{EventKind, EventTime, Schema, SchemaConfig};
-use weir_mqtt::MqttConfig;
+use weir_mqtt::{Connector, MqttConfig};
 use weir_service::ConfigError;
 
 use crate::schedule::Timing;
@@ -78,7 +78,7 @@ impl AgentConfig {
         weir_service::config::load(DEFAULTS, None)
     }
 
-    /// Whether every value can be used.
+    /// Whether every value can be used, the files of secrets included.
     ///
     /// # Errors
     /// The first one that cannot.
@@ -101,7 +101,7 @@ impl AgentConfig {
         if self.schedule.interval.is_zero() {
             return Err(ConfigError::value("schedule.interval: is 0"));
         }
-        self.mqtt().check().map_err(ConfigError::value)?;
+        Connector::new(&self.mqtt())?;
         // The topic and the packet's header come on top of the payload.
         let room = (self.mqtt.outgoing_bytes_max as usize).saturating_sub(1_024);
         if self.limits.sample_bytes_max > room {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use weir_events::EventKind;
-use weir_mqtt::{Backoff, MqttConfig, PublishError, Publisher, PublisherEvent};
+use weir_mqtt::{Backoff, Connector, LinkError, PublishError, Publisher, PublisherEvent};
 use weir_service::{ConfigError, EventClock, Shutdown};
 
 use crate::config::AgentConfig;
@@ -56,8 +56,8 @@ impl Report {
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// A setting cannot be used.
-    #[error(transparent)]
+    /// A setting cannot be used, or the broker refuses this client from the start.
+    #[error("run the agent")]
     Config(#[from] ConfigError),
     /// The sampler failed. What was taken before has been sent and acknowledged.
     #[error(transparent)]
@@ -74,8 +74,9 @@ pub async fn run<S: Sampler, G: Gate>(
     shutdown: Shutdown,
 ) -> Result<Report, AgentError> {
     config.check()?;
+    let connector = Connector::new(&config.mqtt())?;
     let Parts { sampler, gate, clock, progress, seed } = parts;
-    let mut link = Link::new(config, progress.clone(), seed);
+    let mut link = Link::new(config, connector, progress.clone(), seed);
     // One event under way between gate and outbox, so that a full outbox holds the gate.
     let (sender, mut events) = mpsc::channel(1);
     let bytes_max = config.limits.sample_bytes_max;
@@ -94,7 +95,7 @@ pub async fn run<S: Sampler, G: Gate>(
             Some(event) = events.recv(), if !link.outbox.is_full() => {
                 link.outbox.push(event).expect("asked for an event only while there was room");
             }
-            event = link.next() => link.apply(event),
+            event = link.next() => link.apply(event)?,
             () = shutdown.cancelled(), if deadline.is_none() => {
                 deadline = Some(Instant::now() + config.drain_grace);
             }
@@ -116,7 +117,7 @@ async fn until(deadline: Option<Instant>) {
 
 /// The outbox and the connection it is sent through, if there is one.
 struct Link {
-    mqtt: MqttConfig,
+    connector: Connector,
     topics: [String; 2],
     outbox: Outbox,
     publisher: Option<Publisher>,
@@ -126,8 +127,8 @@ struct Link {
 }
 
 impl Link {
-    fn new(config: &AgentConfig, progress: Progress, seed: u64) -> Self {
-        let mqtt = config.mqtt();
+    fn new(config: &AgentConfig, connector: Connector, progress: Progress, seed: u64) -> Self {
+        let mqtt = connector.config();
         Self {
             topics: [config.topic(EventKind::Measurement), config.topic(EventKind::Target)],
             outbox: Outbox::new(config.limits.outbox_records),
@@ -135,7 +136,7 @@ impl Link {
             retry_at: Instant::now(),
             backoff: Backoff::new(mqtt.reconnect_min, mqtt.reconnect_max, seed),
             progress,
-            mqtt,
+            connector,
         }
     }
 
@@ -177,12 +178,13 @@ impl Link {
                 self.publisher = None;
             }
             sleep_until(self.retry_at).await;
-            let publisher = Publisher::connect(&self.mqtt);
-            self.publisher = Some(publisher.expect("the settings were checked before"));
+            self.publisher = Some(Publisher::connect(&self.connector));
         }
     }
 
-    fn apply(&mut self, event: PublisherEvent) {
+    /// Notes what happened. Fails if the broker and this client do not accept each other and never have:
+    /// then a setting is wrong. Later it may be the broker's that was changed, and is changed back.
+    fn apply(&mut self, event: PublisherEvent) -> Result<(), ConfigError> {
         match event {
             PublisherEvent::Connected { window } => {
                 tracing::info!(window, outstanding = self.outbox.len(), "connected to the broker");
@@ -201,11 +203,17 @@ impl Link {
                 tracing::warn!(seq, error = %refusal, "the broker refused an event, sending it again");
                 self.disconnect();
             }
+            PublisherEvent::Lost(LinkError::Denied(denial))
+                if self.progress.counts().connections == 0 =>
+            {
+                return Err(ConfigError::value(denial));
+            }
             PublisherEvent::Lost(error) => {
                 tracing::warn!(%error, outstanding = self.outbox.len(), "no connection to the broker");
                 self.disconnect();
             }
         }
+        Ok(())
     }
 
     fn give_up(&mut self, seq: u64) {
@@ -238,14 +246,15 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use weir_events::EventTime;
-    use weir_mqtt::{LinkError, Refusal};
+    use weir_mqtt::Refusal;
 
     use crate::sampler::Event;
 
     /// A link that has taken and sent so many events.
     fn sent(events: u64) -> Link {
         let config = AgentConfig::embedded().expect("valid");
-        let mut link = Link::new(&config, Progress::default(), 0);
+        let connector = Connector::new(&config.mqtt()).expect("valid");
+        let mut link = Link::new(&config, connector, Progress::default(), 0);
         for _ in 0..events {
             let (kind, at) = (EventKind::Measurement, EventTime::EPOCH);
             link.progress.update(|counts| counts.taken += 1);
@@ -264,8 +273,12 @@ mod tests {
         sent
     }
 
+    fn apply(link: &mut Link, event: PublisherEvent) {
+        link.apply(event).expect("the run goes on");
+    }
+
     fn refuse(link: &mut Link, seq: u64) {
-        link.apply(PublisherEvent::Refused { seq, refusal: Refusal::PayloadInvalid });
+        apply(link, PublisherEvent::Refused { seq, refusal: Refusal::PayloadInvalid });
     }
 
     /// The broker answers the second event, with the first still open, and the connection breaks: twice.
@@ -276,14 +289,14 @@ mod tests {
         let mut link = sent(3);
         for resent in [vec![0, 2], vec![0, 2]] {
             refuse(&mut link, 1);
-            link.apply(PublisherEvent::Acked(2));
+            apply(&mut link, PublisherEvent::Acked(2));
             let counts = link.progress.counts();
             assert_eq!((counts.acked, counts.rejected, counts.outstanding()), (0, 1, 2));
-            link.apply(PublisherEvent::Lost(LinkError::Protocol("a test")));
+            apply(&mut link, PublisherEvent::Lost(LinkError::Protocol("a test")));
             assert_eq!(resend(&mut link), resent);
         }
-        link.apply(PublisherEvent::Acked(2));
-        link.apply(PublisherEvent::Acked(0));
+        apply(&mut link, PublisherEvent::Acked(2));
+        apply(&mut link, PublisherEvent::Acked(0));
         let counts = link.progress.counts();
         assert_eq!((counts.acked, counts.rejected, counts.outstanding()), (2, 1, 0));
         assert!(link.outbox.is_empty());
@@ -293,7 +306,7 @@ mod tests {
     #[test]
     fn giving_up_the_oldest_settles_what_waited_behind_it() {
         let mut link = sent(2);
-        link.apply(PublisherEvent::Acked(1));
+        apply(&mut link, PublisherEvent::Acked(1));
         refuse(&mut link, 0);
         let counts = link.progress.counts();
         assert_eq!((counts.acked, counts.rejected, counts.outstanding()), (1, 1, 0));

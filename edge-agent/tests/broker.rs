@@ -12,7 +12,7 @@ use weir_agent::{
 use weir_embedded::mqtt::EmbeddedMqtt;
 use weir_embedded::proxy::Proxy;
 use weir_events::{EventKind, EventTime};
-use weir_mqtt::{MqttConfig, Subscriber, SubscriberEvent};
+use weir_mqtt::{Connector, MqttConfig, Subscriber, SubscriberEvent};
 use weir_service::{Clock, EventClock, Shutdown};
 
 /// Longer than anything here takes on a loaded machine; only a failing test reaches it.
@@ -22,7 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 async fn subscribe(broker: &EmbeddedMqtt, name: &str) -> mpsc::Receiver<(String, Bytes)> {
     let address = broker.address();
     let config = MqttConfig::new(&address.ip().to_string(), address.port(), name);
-    let mut subscriber = Subscriber::new(&config, &["weir/#"], 0).expect("valid settings");
+    let connector = Connector::new(&config).expect("valid settings");
+    let mut subscriber = Subscriber::new(&connector, &["weir/#"], 0);
     let acks = subscriber.acks();
     let (sender, receiver) = mpsc::channel(100_000);
     let (ready, subscribed) = tokio::sync::oneshot::channel();

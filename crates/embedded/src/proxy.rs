@@ -1,4 +1,5 @@
-//! A TCP proxy that cuts its connections on command, to see what a lost connection does to a client.
+//! A TCP proxy that cuts its connections on command, or lets none through for a while, to see what that does
+//! to a client.
 //!
 //! For tests. It listens on a free loopback port and ends when it is dropped.
 
@@ -10,11 +11,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+/// How often the connections were cut, and whether new ones are let through.
+#[derive(Clone, Copy, Debug)]
+struct Door {
+    cuts: u64,
+    open: bool,
+}
+
 /// Forwards connections to another address.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    cuts: watch::Sender<u64>,
+    door: watch::Sender<Door>,
     _accepting: JoinSet<()>,
 }
 
@@ -26,8 +34,8 @@ impl Proxy {
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let cuts = watch::Sender::new(0);
-        let watching = cuts.subscribe();
+        let door = watch::Sender::new(Door { cuts: 0, open: true });
+        let watching = door.subscribe();
         let mut accepting = JoinSet::new();
         accepting.spawn(async move {
             let mut connections = JoinSet::new();
@@ -37,7 +45,7 @@ impl Proxy {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Ok(Self { address, cuts, _accepting: accepting })
+        Ok(Self { address, door, _accepting: accepting })
     }
 
     /// Where it listens.
@@ -47,15 +55,25 @@ impl Proxy {
 
     /// Closes every connection there is now; what is under way is lost.
     pub fn cut(&self) {
-        self.cuts.send_modify(|cuts| *cuts += 1);
+        self.door.send_modify(|door| door.cuts += 1);
+    }
+
+    /// Closes every connection, and new ones as soon as they are made, until opened again.
+    pub fn close(&self) {
+        self.door.send_modify(|door| *door = Door { cuts: door.cuts + 1, open: false });
+    }
+
+    /// Lets connections through again.
+    pub fn open(&self) {
+        self.door.send_modify(|door| door.open = true);
     }
 }
 
-async fn forward(mut client: TcpStream, target: SocketAddr, mut cuts: watch::Receiver<u64>) {
-    cuts.mark_unchanged();
+async fn forward(mut client: TcpStream, target: SocketAddr, mut door: watch::Receiver<Door>) {
+    let Door { cuts, open: true } = *door.borrow_and_update() else { return };
     let Ok(mut server) = TcpStream::connect(target).await else { return };
     tokio::select! {
         _ = copy_bidirectional(&mut client, &mut server) => {}
-        _ = cuts.changed() => {}
+        _ = door.wait_for(|door| door.cuts != cuts) => {}
     }
 }

@@ -10,9 +10,8 @@ use weir_kafka::{
 
 fn config(kafka: &EmbeddedKafka) -> KafkaConfig {
     KafkaConfig {
-        brokers: kafka.brokers(),
-        client_id: "test".into(),
         settings: EmbeddedKafka::settings(),
+        ..KafkaConfig::new(&kafka.brokers(), "test")
     }
 }
 
@@ -112,9 +111,8 @@ async fn a_reader_sees_whole_topics_and_a_full_channel_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_topic_is_named() {
     let config = KafkaConfig {
-        brokers: "127.0.0.1:1".into(),
-        client_id: "test".into(),
         settings: EmbeddedKafka::settings(),
+        ..KafkaConfig::new("127.0.0.1:1", "test")
     };
     let asked = tokio::task::spawn_blocking(move || {
         Consumer::reader(&config, "r", &["t"], Progress::default())

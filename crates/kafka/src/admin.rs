@@ -5,20 +5,26 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
     TopicReplication,
 };
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError as Cause, RDKafkaErrorCode as Code};
 use rdkafka::metadata::Metadata;
 
-use crate::consumer::REACH_TIMEOUT;
+use crate::consumer::{Inner, REACH_TIMEOUT, create};
 use crate::context::ProducerCallbacks;
+use crate::reach::{ask, listen, unreachable};
 use crate::{KafkaConfig, KafkaError};
 
 /// How long the brokers may take to make or remove topics, or to describe them.
-const REQUEST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a new topic may be unknown to the broker that is asked, and how often it is asked.
+const SPREAD_TIMEOUT: Duration = Duration::from_secs(5);
+const SPREAD_PAUSE: Duration = Duration::from_millis(50);
 
 /// A topic to make.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,13 +74,15 @@ pub struct ClusterState {
 
 /// Asks the brokers about topics.
 pub struct Admin {
-    client: Arc<AdminClient<ProducerCallbacks>>,
-    brokers: String,
+    client: AdminClient<ProducerCallbacks>,
+    /// Asks which topics there are: an admin client is not told why it reaches no broker.
+    asking: Arc<Inner>,
+    config: KafkaConfig,
 }
 
 impl std::fmt::Debug for Admin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Admin").field("brokers", &self.brokers).finish_non_exhaustive()
+        f.debug_struct("Admin").field("brokers", &self.config.brokers).finish_non_exhaustive()
     }
 }
 
@@ -84,8 +92,9 @@ impl Admin {
     /// # Errors
     /// If the settings are wrong.
     pub fn new(config: &KafkaConfig) -> Result<Self, KafkaError> {
-        let client = config.admin().create_with_context(ProducerCallbacks::default())?;
-        Ok(Self { client: Arc::new(client), brokers: config.brokers.clone() })
+        let client = config.admin()?.create_with_context(ProducerCallbacks::default())?;
+        let asking = Arc::new(create(config, "weir-admin")?);
+        Ok(Self { client, asking, config: config.clone() })
     }
 
     /// How the cluster and those of these topics are that exist.
@@ -113,7 +122,8 @@ impl Admin {
         Ok(ClusterState { brokers, topics })
     }
 
-    /// Makes topics. Those that exist are left as they are.
+    /// Makes topics. Those that exist are left as they are. The controller answers before its brokers know
+    /// of a topic: this returns when one of them does.
     ///
     /// # Errors
     /// If the brokers do not answer. What a broker says about a single topic is in the result.
@@ -134,7 +144,18 @@ impl Admin {
             });
             answer.unwrap_or_else(|| Creation::Refused("the broker did not answer".to_owned()))
         };
-        Ok(specs.iter().map(creation).collect())
+        let creations: Vec<_> = specs.iter().map(creation).collect();
+        let created = specs.iter().zip(&creations).filter(|(_, new)| **new == Creation::Created);
+        self.await_known(&created.map(|(spec, _)| &*spec.name).collect::<Vec<_>>()).await?;
+        Ok(creations)
+    }
+
+    async fn await_known(&self, names: &[&str]) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + SPREAD_TIMEOUT;
+        while self.layout(names).await?.1.len() < names.len() && Instant::now() < deadline {
+            tokio::time::sleep(SPREAD_PAUSE).await;
+        }
+        Ok(())
     }
 
     /// Removes topics with everything in them. Those that do not exist are passed over.
@@ -154,12 +175,13 @@ impl Admin {
 
     /// The number of brokers, and the partitions of those topics that exist.
     async fn layout(&self, names: &[&str]) -> Result<(i32, Vec<TopicState>), KafkaError> {
-        let client = Arc::clone(&self.client);
+        let (asking, config) = (Arc::clone(&self.asking), self.config.clone());
         // All topics: a question for one would make it, where the broker makes topics by itself.
-        let asked = move || client.inner().fetch_metadata(None, REACH_TIMEOUT);
-        let answered = tokio::task::spawn_blocking(asked).await;
-        let metadata = match answered {
-            Ok(answered) => answered.map_err(|cause| self.failed("ask for topics", cause))?,
+        let question = move || {
+            ask(&asking, &config, REACH_TIMEOUT, |slice| asking.fetch_metadata(None, slice))
+        };
+        let metadata = match tokio::task::spawn_blocking(question).await {
+            Ok(answer) => answer?,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
         let states = names.iter().filter_map(|name| layout(&metadata, name)).collect();
@@ -167,15 +189,16 @@ impl Admin {
     }
 
     fn failed(&self, operation: &'static str, source: Cause) -> KafkaError {
-        let reason = self.client.inner().context().last_error.get();
-        let brokers = self.brokers.clone();
         match source.rdkafka_error_code() {
             Some(
                 Code::BrokerTransportFailure
                 | Code::AllBrokersDown
                 | Code::OperationTimedOut
                 | Code::RequestTimedOut,
-            ) => KafkaError::Unreachable { brokers, reason, source: Box::new(source) },
+            ) => {
+                listen(&self.asking);
+                unreachable(&self.asking, &self.config, source)
+            }
             _ => KafkaError::Admin { operation, source: Box::new(source) },
         }
     }

@@ -1,9 +1,16 @@
 //! The `[kafka]` section, and the settings that no configuration may forget.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use rdkafka::ClientConfig;
 use serde::{Deserialize, Serialize};
+use weir_service::{ConfigError, Security};
+
+use crate::KafkaError;
+
+/// The section of secrets, as messages name it.
+const SECTION: &str = "kafka.security";
 
 /// How to reach Kafka.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -13,14 +20,36 @@ pub struct KafkaConfig {
     pub brokers: String,
     /// The name under which the broker logs this client.
     pub client_id: String,
+    /// Who this client is to Kafka, and whom it trusts.
+    #[serde(default)]
+    pub security: Security,
     /// Further settings of librdkafka, passed on as they are; they win over Weir's own.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
 }
 
 impl KafkaConfig {
+    /// An open link without further settings.
+    pub fn new(brokers: &str, client_id: &str) -> Self {
+        Self {
+            brokers: brokers.to_owned(),
+            client_id: client_id.to_owned(),
+            security: Security::default(),
+            settings: BTreeMap::new(),
+        }
+    }
+
+    /// Whether the section of secrets can be used by this program, and its files can be read. What else is
+    /// wrong shows when a client is made.
+    ///
+    /// # Errors
+    /// The first setting that cannot.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.secrets().map(drop)
+    }
+
     /// A producer that neither loses nor reorders: idempotent, acknowledged by all in-sync replicas.
-    pub(crate) fn producer(&self) -> ClientConfig {
+    pub(crate) fn producer(&self) -> Result<ClientConfig, KafkaError> {
         self.client(&[
             ("enable.idempotence", "true"),
             ("acks", "all"),
@@ -38,7 +67,7 @@ impl KafkaConfig {
     }
 
     /// A consumer that starts at the oldest record and commits only what it is told.
-    pub(crate) fn consumer(&self, group: &str) -> ClientConfig {
+    pub(crate) fn consumer(&self, group: &str) -> Result<ClientConfig, KafkaError> {
         let mut config = self.client(&[
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
@@ -50,25 +79,63 @@ impl KafkaConfig {
             ("queued.max.messages.kbytes", "16384"),
             ("queued.min.messages", "10000"),
             ("check.crcs", "true"),
-        ]);
+        ])?;
         config.set("group.id", group);
-        config
+        Ok(config)
     }
 
     /// A client that asks about topics and makes them.
-    pub(crate) fn admin(&self) -> ClientConfig {
+    pub(crate) fn admin(&self) -> Result<ClientConfig, KafkaError> {
         self.client(&[("allow.auto.create.topics", "false")])
     }
 
-    fn client(&self, defaults: &[(&str, &str)]) -> ClientConfig {
+    fn client(&self, defaults: &[(&str, &str)]) -> Result<ClientConfig, KafkaError> {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers).set("client.id", &self.client_id);
         for (name, value) in defaults {
             config.set(*name, *value);
         }
+        for (name, value) in self.secrets()? {
+            config.set(name, value);
+        }
         for (name, value) in &self.settings {
             config.set(name, value);
         }
-        config
+        Ok(config)
+    }
+
+    /// The settings of librdkafka that say who we are and whom we trust.
+    fn secrets(&self) -> Result<Vec<(&'static str, String)>, ConfigError> {
+        let security = &self.security;
+        let credentials = security.credentials(SECTION)?;
+        // librdkafka reads the files itself; here they are only looked at.
+        let tls = security.tls(SECTION)?;
+        let protocol = match (&credentials, &tls) {
+            (None, None) => return Ok(Vec::new()),
+            _ if cfg!(not(feature = "tls")) => {
+                return Err(ConfigError::value(format!(
+                    "{SECTION}: this program was built without TLS and SASL to Kafka; build it with \
+                     `--features kafka-tls`, which needs OpenSSL's headers (libssl-dev)"
+                )));
+            }
+            (None, Some(_)) => "ssl",
+            (Some(_), None) => "sasl_plaintext",
+            (Some(_), Some(_)) => "sasl_ssl",
+        };
+        let mut settings = vec![("security.protocol", protocol.to_owned())];
+        if let Some(credentials) = credentials {
+            settings.push(("sasl.mechanism", "SCRAM-SHA-512".to_owned()));
+            settings.push(("sasl.username", credentials.username));
+            settings.push(("sasl.password", credentials.password));
+        }
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        if let Some(tls) = tls {
+            settings.push(("ssl.ca.location", path(&security.ca_file)));
+            if tls.client.is_some() {
+                settings.push(("ssl.certificate.location", path(&security.cert_file)));
+                settings.push(("ssl.key.location", path(&security.key_file)));
+            }
+        }
+        Ok(settings)
     }
 }

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::context::ConsumerCallbacks;
 use crate::poll::Poller;
+use crate::reach::ask;
 use crate::scan::{Start, span};
 use crate::{KafkaConfig, KafkaError, Progress, Record};
 
@@ -246,9 +247,7 @@ impl Consumer {
     pub fn ends(config: &KafkaConfig, topic: &str) -> Result<Vec<(i32, i64)>, KafkaError> {
         let inner = create(config, "weir-ends")?;
         let end = |partition| {
-            let (low, high) = inner
-                .fetch_watermarks(topic, partition, ANSWER_TIMEOUT)
-                .map_err(|cause| unreachable(&inner, config, cause))?;
+            let (low, high) = watermarks(&inner, config, topic, partition)?;
             // Everything that was there may have been deleted: then there is nothing to wait for.
             Ok((partition, if low == high { 0 } else { high }))
         };
@@ -290,7 +289,7 @@ impl Drop for Consumer {
 
 pub(crate) fn create(config: &KafkaConfig, group: &str) -> Result<Inner, KafkaError> {
     let callbacks = ConsumerCallbacks::default();
-    Ok(config.consumer(group).create_with_context(callbacks)?)
+    Ok(config.consumer(group)?.create_with_context(callbacks)?)
 }
 
 pub(crate) fn partitions(
@@ -298,9 +297,8 @@ pub(crate) fn partitions(
     config: &KafkaConfig,
     topic: &str,
 ) -> Result<Vec<i32>, KafkaError> {
-    let metadata = inner
-        .fetch_metadata(Some(topic), REACH_TIMEOUT)
-        .map_err(|cause| unreachable(inner, config, cause))?;
+    let metadata =
+        ask(inner, config, REACH_TIMEOUT, |slice| inner.fetch_metadata(Some(topic), slice))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let error = found.and_then(|found| found.error()).map(RDKafkaErrorCode::from);
     if error == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
@@ -314,11 +312,12 @@ pub(crate) fn partitions(
     }
 }
 
-pub(crate) fn unreachable(
+/// The offset of the oldest record of a partition, and the one behind the newest.
+pub(crate) fn watermarks(
     inner: &Inner,
     config: &KafkaConfig,
-    source: rdkafka::error::KafkaError,
-) -> KafkaError {
-    let reason = inner.context().last_error.get();
-    KafkaError::Unreachable { brokers: config.brokers.clone(), reason, source: Box::new(source) }
+    topic: &str,
+    partition: i32,
+) -> Result<(i64, i64), KafkaError> {
+    ask(inner, config, ANSWER_TIMEOUT, |slice| inner.fetch_watermarks(topic, partition, slice))
 }

@@ -8,7 +8,8 @@ use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+use weir_service::ConfigError;
 
 use crate::consumer::Partition;
 
@@ -18,23 +19,50 @@ const REPEAT: Duration = Duration::from_secs(30);
 /// The last error that librdkafka reported by callback: the only place where it says why a broker
 /// cannot be reached or refuses the credentials.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct LastError(Arc<Mutex<Option<(String, Instant)>>>);
+pub(crate) struct LastError(Arc<Mutex<Option<Trouble>>>);
+
+#[derive(Clone, Debug)]
+struct Trouble {
+    reason: String,
+    code: Option<Code>,
+    at: Instant,
+}
 
 impl LastError {
     /// Keeps the reason. Returns whether to tell it.
-    fn set(&self, reason: &str) -> bool {
+    fn set(&self, code: Option<Code>, reason: &str) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = last.as_ref().is_some_and(|(told, at)| told == reason && at.elapsed() < REPEAT);
-        if !told {
-            *last = Some((reason.to_owned(), Instant::now()));
+        if let Some(last) = &*last {
+            // That all brokers are down follows what is wrong with each of them, and says less.
+            let vague = code == Some(Code::AllBrokersDown);
+            if vague || last.reason == reason && last.at.elapsed() < REPEAT {
+                return false;
+            }
         }
-        !told
+        *last = Some(Trouble { reason: reason.to_owned(), code, at: Instant::now() });
+        true
     }
 
     /// The reason, or that there was none.
     pub(crate) fn get(&self) -> String {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        last.map_or_else(|| "no reason given".to_owned(), |(reason, _)| reason)
+        last.map_or_else(|| "no reason given".to_owned(), |trouble| trouble.reason)
+    }
+
+    /// That one side does not accept the other, and the settings to look at; none if the trouble is of
+    /// another kind.
+    pub(crate) fn denial(&self) -> Option<ConfigError> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let settings = match last.code? {
+            Code::Authentication | Code::SaslAuthenticationFailed => {
+                "kafka.security.username and kafka.security.password-file"
+            }
+            Code::SSL => {
+                "kafka.security.ca-file, kafka.security.cert-file and that the brokers speak TLS there"
+            }
+            _ => return None,
+        };
+        Some(ConfigError::value(format!("{}; check {settings}", last.reason)))
     }
 }
 
@@ -50,7 +78,7 @@ fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 }
 
 fn error(last: &LastError, error: &KafkaError, reason: &str) {
-    if last.set(reason) {
+    if last.set(error.rdkafka_error_code(), reason) {
         tracing::warn!(%error, reason, "Kafka client has trouble");
     }
 }

@@ -17,6 +17,7 @@ mod context;
 mod poll;
 mod producer;
 mod progress;
+mod reach;
 mod record;
 mod scan;
 mod topics;
@@ -43,10 +44,22 @@ pub enum KafkaError {
         brokers: String,
         /// What librdkafka last said about them.
         reason: String,
-        /// The failed request.
+        /// How the request failed.
         #[source]
-        source: Box<rdkafka::error::KafkaError>,
+        source: rdkafka::error::RDKafkaErrorCode,
     },
+    /// The brokers and this client do not accept each other.
+    #[error("reach Kafka at {brokers}")]
+    Denied {
+        /// The addresses that were tried.
+        brokers: String,
+        /// What is wrong, and the settings to look at.
+        #[source]
+        source: weir_service::ConfigError,
+    },
+    /// The section of secrets cannot be used.
+    #[error("configure the Kafka client")]
+    Secrets(#[from] weir_service::ConfigError),
     /// A topic that should be read does not exist.
     #[error("find the topic {0:?} in Kafka; make it with: weir topics create --kafka ADDRESS")]
     NoSuchTopic(String),

@@ -139,7 +139,7 @@ impl Producer {
     /// If the settings are wrong.
     pub fn new(config: &KafkaConfig, progress: Progress) -> Result<Self, KafkaError> {
         let callbacks = ProducerCallbacks { progress, ..ProducerCallbacks::default() };
-        let inner = config.producer().create_with_context(callbacks)?;
+        let inner = config.producer()?.create_with_context(callbacks)?;
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -29,6 +29,11 @@ impl Record {
         std::str::from_utf8(value).ok()
     }
 
+    /// All headers, in the order in which they were written.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.headers.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     /// The payload, empty for a tombstone.
     pub fn payload(&self) -> &[u8] {
         self.payload.as_deref().unwrap_or_default()

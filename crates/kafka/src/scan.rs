@@ -1,17 +1,22 @@
 //! A bounded read: what topics hold now, each record once, and then the end.
 //!
-//! The ends are asked for at the beginning and never moved, so a scan of a busy topic ends too. Nothing
-//! is committed. Everything here blocks.
+//! The ends are asked for at the beginning and never moved, so a scan of a busy topic ends too. One
+//! partition is read after the other: librdkafka tells the end of a partition without its topic, and only
+//! this notice ends a partition whose last offsets hold no record (the end of a transaction, a tombstone that
+//! was compacted away). Nothing is committed. Everything here blocks.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError as Cause, RDKafkaErrorCode as Code};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use weir_events::{EventTime, RowPosition};
 
-use crate::consumer::{ANSWER_TIMEOUT, Inner, create, partitions, unreachable};
+use crate::consumer::{ANSWER_TIMEOUT, Inner, partitions, watermarks};
+use crate::context::ConsumerCallbacks;
+use crate::reach::{ask, unreachable};
 use crate::{KafkaConfig, KafkaError, Record};
 
 /// Where reading begins.
@@ -29,13 +34,22 @@ pub enum Start {
 pub struct Scan {
     consumer: Inner,
     config: KafkaConfig,
-    /// By topic and partition: the offset at which the scan ends. Only those that are not there yet.
-    open: HashMap<(Arc<str>, i32), i64>,
+    /// What is still to be read. The first is the one that is assigned.
+    spans: VecDeque<Span>,
+}
+
+/// The records of one partition from an offset to another, which is not included.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Span {
+    topic: Arc<str>,
+    partition: i32,
+    from: i64,
+    end: i64,
 }
 
 impl std::fmt::Debug for Scan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scan").field("open", &self.open).finish_non_exhaustive()
+        f.debug_struct("Scan").field("spans", &self.spans).finish_non_exhaustive()
     }
 }
 
@@ -46,17 +60,16 @@ impl Scan {
     /// If the settings are wrong, the brokers do not answer or a topic does not exist.
     pub fn topics(config: &KafkaConfig, topics: &[&str], start: Start) -> Result<Self, KafkaError> {
         let mut scan = Self::new(config)?;
-        let mut assignment = TopicPartitionList::new();
-        for topic in topics {
+        for &topic in topics {
+            let name: Arc<str> = topic.into();
             for partition in partitions(&scan.consumer, config, topic)? {
-                let (from, end) = scan.span(topic, partition, start)?;
+                let (from, end) = span(&scan.consumer, config, topic, partition, start)?;
                 if from < end {
-                    assignment.add_partition_offset(topic, partition, Offset::Offset(from))?;
-                    scan.open.insert(((*topic).into(), partition), end);
+                    scan.spans.push_back(Span { topic: Arc::clone(&name), partition, from, end });
                 }
             }
         }
-        scan.consumer.assign(&assignment)?;
+        scan.assign()?;
         Ok(scan)
     }
 
@@ -74,20 +87,25 @@ impl Scan {
         if !partitions(&scan.consumer, config, topic)?.contains(&partition) {
             return Ok(None);
         }
-        let (low, high) = scan.span(topic, partition, Start::Beginning)?;
+        let (low, high) = span(&scan.consumer, config, topic, partition, Start::Beginning)?;
         if !(low..high).contains(&offset) {
             return Ok(None);
         }
-        let mut assignment = TopicPartitionList::new();
-        assignment.add_partition_offset(topic, partition, Offset::Offset(offset))?;
-        scan.open.insert((topic.into(), partition), offset + 1);
-        scan.consumer.assign(&assignment)?;
+        scan.spans.push_back(Span {
+            topic: topic.into(),
+            partition,
+            from: offset,
+            end: offset + 1,
+        });
+        scan.assign()?;
         scan.next()
     }
 
     fn new(config: &KafkaConfig) -> Result<Self, KafkaError> {
-        let consumer = create(config, "weir-scan")?;
-        Ok(Self { consumer, config: config.clone(), open: HashMap::new() })
+        let mut settings = config.consumer("weir-scan")?;
+        settings.set("enable.partition.eof", "true");
+        let consumer = settings.create_with_context(ConsumerCallbacks::default())?;
+        Ok(Self { consumer, config: config.clone(), spans: VecDeque::new() })
     }
 
     /// The next record; none at the end.
@@ -98,47 +116,42 @@ impl Scan {
     pub fn next(&mut self) -> Result<Option<Record>, KafkaError> {
         const POLL: Duration = Duration::from_millis(100);
         let deadline = Instant::now() + ANSWER_TIMEOUT;
-        let mut trouble = None;
-        while !self.open.is_empty() {
-            if Instant::now() >= deadline {
-                return Err(self.stuck(trouble));
-            }
+        let mut trouble = Cause::MessageConsumption(Code::OperationTimedOut);
+        while let Some(span) = self.spans.front() {
+            let (mut record, mut at_end) = (None, false);
             match self.consumer.poll(POLL) {
                 Some(Ok(message)) => {
-                    let (name, partition) = (message.topic(), message.partition());
-                    let found = self
-                        .open
-                        .iter()
-                        .find(|((topic, number), _)| **topic == *name && *number == partition);
-                    // Records behind the end, or of a partition whose end was reached before.
-                    let Some((place, &end)) = found else { continue };
-                    let place = place.clone();
                     let offset = message.offset();
-                    let record = (offset < end)
-                        .then(|| Record::from_message(&message, Arc::clone(&place.0)));
-                    if offset + 1 >= end {
-                        self.open.remove(&place);
-                    }
-                    if record.is_some() {
-                        return Ok(record);
-                    }
+                    let is_within = offset < span.end;
+                    record =
+                        is_within.then(|| Record::from_message(&message, Arc::clone(&span.topic)));
+                    at_end = offset + 1 >= span.end;
                 }
-                Some(Err(cause)) => trouble = Some(cause),
+                Some(Err(Cause::PartitionEOF(partition))) => at_end = partition == span.partition,
+                Some(Err(cause)) => trouble = cause,
                 None => {}
+            }
+            if at_end {
+                self.spans.pop_front();
+                self.assign()?;
+            }
+            if record.is_some() {
+                return Ok(record);
+            }
+            if Instant::now() >= deadline {
+                return Err(unreachable(&self.consumer, &self.config, trouble));
             }
         }
         Ok(None)
     }
 
-    fn stuck(&self, trouble: Option<rdkafka::error::KafkaError>) -> KafkaError {
-        use rdkafka::error::{KafkaError as Cause, RDKafkaErrorCode as Code};
-        let cause = trouble.unwrap_or(Cause::MessageConsumption(Code::OperationTimedOut));
-        unreachable(&self.consumer, &self.config, cause)
-    }
-
-    /// From where to where to read one partition.
-    fn span(&self, topic: &str, partition: i32, start: Start) -> Result<(i64, i64), KafkaError> {
-        span(&self.consumer, &self.config, topic, partition, start)
+    /// Begins with the first span that is left. What was fetched of another one is not handed out any more.
+    fn assign(&self) -> Result<(), KafkaError> {
+        let mut assignment = TopicPartitionList::new();
+        if let Some(Span { topic, partition, from, .. }) = self.spans.front() {
+            assignment.add_partition_offset(topic, *partition, Offset::Offset(*from))?;
+        }
+        Ok(self.consumer.assign(&assignment)?)
     }
 }
 
@@ -150,22 +163,30 @@ pub(crate) fn span(
     partition: i32,
     start: Start,
 ) -> Result<(i64, i64), KafkaError> {
-    let (low, high) = inner
-        .fetch_watermarks(topic, partition, ANSWER_TIMEOUT)
-        .map_err(|cause| unreachable(inner, config, cause))?;
+    let (low, high) = watermarks(inner, config, topic, partition)?;
     let from = match start {
         Start::Beginning => low,
         Start::Now => high,
         Start::Since(time) => {
+            // Negative times mean something else to Kafka; no record is older than the epoch.
+            let time = Offset::Offset(time.as_millis().max(0));
             let mut asked = TopicPartitionList::new();
-            asked.add_partition_offset(topic, partition, Offset::Offset(time.as_millis()))?;
-            let answer = inner
-                .offsets_for_times(asked, ANSWER_TIMEOUT)
-                .map_err(|cause| unreachable(inner, config, cause))?;
-            match answer.find_partition(topic, partition).map(|found| found.offset()) {
-                Some(Offset::Offset(offset)) => offset.clamp(low, high),
+            asked.add_partition_offset(topic, partition, time)?;
+            let answer = ask(inner, config, ANSWER_TIMEOUT, |slice| {
+                inner.offsets_for_times(asked.clone(), slice)
+            })?;
+            let answer = answer.find_partition(topic, partition);
+            match answer.map(|found| found.error().map(|()| found.offset())) {
+                Some(Ok(Offset::Offset(offset))) => offset.clamp(low, high),
                 // Nothing was written since.
-                _ => high,
+                Some(Ok(Offset::End)) => high,
+                Some(Err(cause)) => {
+                    return Err(unreachable(inner, config, cause));
+                }
+                _ => {
+                    let cause = Cause::MetadataFetch(Code::NoOffset);
+                    return Err(unreachable(inner, config, cause));
+                }
             }
         }
     };

@@ -20,29 +20,30 @@ const REPEAT: Duration = Duration::from_secs(30);
 pub async fn await_topics(config: &KafkaConfig, topics: Vec<String>) -> Result<(), KafkaError> {
     let inner = Arc::new(create(config, "weir-topics")?);
     let topics: Arc<[String]> = topics.into();
-    let mut told: Option<(String, Instant)> = None;
+    // What was waited for when it was told: the missing topics, or none of them for the brokers.
+    let mut told: Option<(Vec<String>, Instant)> = None;
     let mut pause = PAUSE_MIN;
     loop {
-        let waiting = match missing(&inner, config, &topics).await {
+        let (awaited, reason) = match missing(&inner, config, &topics).await {
             Ok(missing) if missing.is_empty() => {
                 if told.is_some() {
                     tracing::info!("all topics are there");
                 }
                 return Ok(());
             }
-            Ok(missing) => format!(
-                "missing {}; make them with: weir topics create --kafka {}",
-                missing.join(", "),
-                config.brokers
-            ),
-            Err(error @ KafkaError::Unreachable { .. }) => error.to_string(),
+            Ok(missing) => {
+                let (names, brokers) = (missing.join(", "), &config.brokers);
+                let cure = format!("make them with: weir topics create --kafka {brokers}");
+                (missing, format!("missing {names}; {cure}"))
+            }
+            Err(error @ KafkaError::Unreachable { .. }) => (Vec::new(), error.to_string()),
             Err(error) => return Err(error),
         };
-        let repeated =
-            |(before, at): &(String, Instant)| *before == waiting && at.elapsed() < REPEAT;
-        if !told.as_ref().is_some_and(repeated) {
-            tracing::warn!(reason = waiting, "waiting for Kafka's topics");
-            told = Some((waiting, Instant::now()));
+        let is_repeated =
+            |(before, at): &(Vec<String>, Instant)| *before == awaited && at.elapsed() < REPEAT;
+        if !told.as_ref().is_some_and(is_repeated) {
+            tracing::warn!(reason, "waiting for Kafka's topics");
+            told = Some((awaited, Instant::now()));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);

@@ -2,11 +2,11 @@
 //!
 //! Every limit is finite and has no default in the code: the services embed a complete TOML that
 //! names each of them. [`MqttConfig::new`] serves programs that compose the services themselves.
-//! Credentials and TLS are not part of it yet.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use weir_service::Security;
 
 /// How to reach a broker, and what to hold it to.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct MqttConfig {
     /// The upper bound of every pause before connecting again.
     #[serde(with = "humantime_serde")]
     pub reconnect_max: Duration,
+    /// Who this client is to the broker, and whom it trusts.
+    #[serde(default)]
+    pub security: Security,
 }
 
 /// Why a configuration is refused.
@@ -73,10 +76,13 @@ impl MqttConfig {
             session_expiry: Duration::from_secs(7 * 24 * 60 * 60),
             reconnect_min: Duration::from_millis(100),
             reconnect_max: Duration::from_secs(10),
+            security: Security::default(),
         }
     }
 
-    /// Whether every value can be used.
+    /// Whether every value can be used. The files of secrets are read by [`Connector::new`].
+    ///
+    /// [`Connector::new`]: crate::Connector::new
     ///
     /// # Errors
     /// The first field that cannot, and why.
@@ -122,6 +128,11 @@ impl MqttConfig {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a text can be subscribed to.
+pub fn is_filter(text: &str) -> bool {
+    text.len() <= usize::from(u16::MAX) && !text.contains('\0') && rumqttc::valid_filter(text)
 }
 
 #[cfg(test)]

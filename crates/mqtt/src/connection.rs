@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::v5::Packet;
-use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use rumqttc::v5::{AsyncClient, Event, EventLoop};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::MqttConfig;
+use crate::connector::Connector;
 use crate::error::LinkError;
 
 /// Whether the broker may keep what it knows about this client.
@@ -43,12 +43,12 @@ impl Connection {
     /// Starts to connect. `requests` is how many packets may wait to be sent, `events` how many events
     /// may wait to be received.
     pub(crate) fn open(
-        config: &MqttConfig,
+        connector: &Connector,
         session: Session,
         requests: usize,
         events: usize,
     ) -> Self {
-        let (client, event_loop) = AsyncClient::new(options(config, session), requests);
+        let (client, event_loop) = AsyncClient::new(connector.options(session), requests);
         let (sender, receiver) = mpsc::channel(events);
         let task = AbortOnDropHandle::new(tokio::spawn(poll(event_loop, sender)));
         Self { client, events: receiver, task: Some(task) }
@@ -115,22 +115,4 @@ fn matters(event: &LinkEvent) -> bool {
             Packet::ConnAck(_) | Packet::Publish(_) | Packet::PubAck(_) | Packet::SubAck(_)
         ),
     }
-}
-
-fn options(config: &MqttConfig, session: Session) -> MqttOptions {
-    let mut options = MqttOptions::new(&config.client_id, &config.host, config.port);
-    options
-        .set_keep_alive(config.keep_alive)
-        .set_connection_timeout(config.connect_timeout.as_secs())
-        .set_max_packet_size(Some(config.incoming_bytes_max))
-        .set_receive_maximum(Some(config.receive_maximum))
-        // Without it the library reserves a slot for each of 65,535 packet ids: 16 MB.
-        .set_outgoing_inflight_upper_limit(config.inflight)
-        .set_manual_acks(true)
-        .set_clean_start(session == Session::Clean);
-    if session == Session::Kept {
-        let seconds = u32::try_from(config.session_expiry.as_secs()).unwrap_or(u32::MAX - 1);
-        options.set_session_expiry_interval(Some(seconds));
-    }
-    options
 }

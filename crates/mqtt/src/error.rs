@@ -5,10 +5,16 @@ use std::time::Duration;
 use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
 use rumqttc::v5::{ConnectionError, StateError};
 
+use crate::denial::Denial;
+
 /// Why a connection ended, or did not come about. All of them are worth trying again: the broker, the
 /// network or an operator may have changed its mind.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
+    /// One side does not accept the other. Waiting does not help; somebody has to change a setting, here or
+    /// at the broker.
+    #[error(transparent)]
+    Denied(Denial),
     /// The broker's CONNACK was a refusal; the text is MQTT's reason code.
     #[error("the broker refused the connection: {0}")]
     Refused(String),
@@ -39,12 +45,19 @@ pub enum LinkError {
 
 impl From<ConnectionError> for LinkError {
     fn from(error: ConnectionError) -> Self {
+        if let Some(denial) = Denial::of(&error) {
+            return Self::Denied(denial);
+        }
         match error {
             ConnectionError::ConnectionRefused(code) => Self::Refused(format!("{code:?}")),
             ConnectionError::MqttState(StateError::ServerDisconnect {
                 reason_code,
                 reason_string,
             }) => Self::Ended(disconnect_text(reason_code, reason_string)),
+            // A broker that speaks no TLS here, and one that goes away during the handshake, look the same.
+            ConnectionError::Tls(other) => {
+                Self::Transport(format!("{other}; does the broker speak TLS on mqtt.port?"))
+            }
             // The library's types stay inside this crate, so its error travels as text.
             other => Self::Transport(other.to_string()),
         }

@@ -9,13 +9,15 @@
 //! message, so tokens carry the generation of their connection; a message above the size limit ends
 //! the connection, so the broker is told the limit.
 //!
-//! Not here: what a topic or payload means, the queue that survives a lost connection (the agent's
-//! outbox), credentials and TLS.
+//! Not here: what a topic or payload means, and the queue that survives a lost connection (the agent's
+//! outbox).
 
 mod acks;
 mod backoff;
 mod config;
 mod connection;
+mod connector;
+mod denial;
 mod error;
 mod in_flight;
 mod publisher;
@@ -23,7 +25,9 @@ mod subscriber;
 
 pub use acks::{AckToken, Acks};
 pub use backoff::Backoff;
-pub use config::{MqttConfig, MqttConfigError};
+pub use config::{MqttConfig, MqttConfigError, is_filter};
+pub use connector::Connector;
+pub use denial::Denial;
 pub use error::LinkError;
 pub use publisher::{PublishError, Publisher, PublisherEvent, Refusal};
 pub use subscriber::{Incoming, Subscriber, SubscriberEvent};

@@ -13,8 +13,8 @@ use rumqttc::v5::Event;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnAck, Packet, PubAck, PubAckReason};
 
-use crate::config::{MqttConfig, MqttConfigError};
 use crate::connection::{Connection, Session};
+use crate::connector::Connector;
 use crate::error::LinkError;
 use crate::in_flight::InFlight;
 
@@ -119,22 +119,19 @@ pub struct Publisher {
 
 impl Publisher {
     /// Starts to connect; [`Publisher::next`] tells how it went.
-    ///
-    /// # Errors
-    /// A value of the configuration that cannot be used.
-    pub fn connect(config: &MqttConfig) -> Result<Self, MqttConfigError> {
-        config.check()?;
+    pub fn connect(connector: &Connector) -> Self {
+        let config = connector.config();
         let window_max = usize::from(config.inflight);
         // Each message causes two events, and few others come; so the polling task never has to wait.
         let events = 2 * window_max + 8;
-        Ok(Self {
+        Self {
             // One more than the window: the DISCONNECT.
-            connection: Connection::open(config, Session::Clean, window_max + 1, events),
+            connection: Connection::open(connector, Session::Clean, window_max + 1, events),
             in_flight: InFlight::default(),
             window: None,
             window_max,
             bytes_max: config.outgoing_bytes_max as usize,
-        })
+        }
     }
 
     /// Whether [`Publisher::publish`] would take a message.

@@ -20,8 +20,8 @@ use tokio::time::Instant;
 
 use crate::acks::{AckToken, Acks, UNACKED_MAX};
 use crate::backoff::Backoff;
-use crate::config::{MqttConfig, MqttConfigError};
 use crate::connection::{Connection, Session};
+use crate::connector::Connector;
 use crate::error::LinkError;
 
 /// A received message.
@@ -66,7 +66,7 @@ pub enum SubscriberEvent {
 /// Receives messages. Dropping it closes the connection; the broker keeps the session.
 #[derive(Debug)]
 pub struct Subscriber {
-    config: MqttConfig,
+    connector: Connector,
     filters: Vec<String>,
     acks: Acks,
     backoff: Backoff,
@@ -83,19 +83,16 @@ enum Link {
 impl Subscriber {
     /// A subscriber that connects on the first call of [`Subscriber::next`]. `seed` decides the jitter of
     /// the pauses between attempts: give each process another one.
-    ///
-    /// # Errors
-    /// A value of the configuration that cannot be used.
-    pub fn new(config: &MqttConfig, filters: &[&str], seed: u64) -> Result<Self, MqttConfigError> {
-        config.check()?;
-        Ok(Self {
-            config: config.clone(),
+    pub fn new(connector: &Connector, filters: &[&str], seed: u64) -> Self {
+        let config = connector.config();
+        Self {
+            connector: connector.clone(),
             filters: filters.iter().map(|&filter| filter.to_owned()).collect(),
             acks: Acks::default(),
             backoff: Backoff::new(config.reconnect_min, config.reconnect_max, seed),
             generation: 0,
             link: Link::Down { until: Instant::now() },
-        })
+        }
     }
 
     /// The handle that acknowledges messages. It may be used from any task.
@@ -136,8 +133,8 @@ impl Subscriber {
 
     fn connect(&mut self) {
         // Room for all that the broker may send without an acknowledgement, and a few packets more.
-        let events = usize::from(self.config.receive_maximum) + 8;
-        let connection = Connection::open(&self.config, Session::Kept, UNACKED_MAX, events);
+        let events = usize::from(self.connector.config().receive_maximum) + 8;
+        let connection = Connection::open(&self.connector, Session::Kept, UNACKED_MAX, events);
         self.link = Link::Up { connection, since: Instant::now() };
     }
 

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use weir_embedded::mqtt::EmbeddedMqtt;
 use weir_embedded::proxy::Proxy;
 use weir_mqtt::{
-    Incoming, LinkError, MqttConfig, PublishError, Publisher, PublisherEvent, Subscriber,
-    SubscriberEvent,
+    Connector, Incoming, LinkError, MqttConfig, PublishError, Publisher, PublisherEvent,
+    Subscriber, SubscriberEvent,
 };
 
 /// Longer than anything here takes on a loaded machine; only a failing test reaches it.
@@ -23,8 +23,12 @@ fn config(port: u16, client_id: &str) -> MqttConfig {
     }
 }
 
+fn connector(config: &MqttConfig) -> Connector {
+    Connector::new(config).expect("valid settings")
+}
+
 fn bridge(port: u16) -> Subscriber {
-    Subscriber::new(&config(port, "bridge"), &["weir/#"], 0).expect("valid settings")
+    Subscriber::new(&connector(&config(port, "bridge")), &["weir/#"], 0)
 }
 
 async fn next(subscriber: &mut Subscriber) -> SubscriberEvent {
@@ -54,7 +58,7 @@ async fn message(subscriber: &mut Subscriber) -> Incoming {
 /// A publisher that is connected. Tests keep it open: rumqttd's router frees a connection's slot at
 /// DISCONNECT and again when the socket ends, so a client that comes in between is cut off once.
 async fn publisher(port: u16) -> Publisher {
-    let mut publisher = Publisher::connect(&config(port, "publisher")).expect("valid settings");
+    let mut publisher = Publisher::connect(&connector(&config(port, "publisher")));
     let connected = timeout(PATIENCE, publisher.next()).await.expect("in time");
     assert!(matches!(connected, Some(PublisherEvent::Connected { .. })), "{connected:?}");
     publisher
@@ -178,7 +182,7 @@ async fn an_unreachable_broker_is_reported_and_tried_again() {
             other => panic!("{other:?}"),
         }
     }
-    let mut publisher = Publisher::connect(&config(port, "publisher")).expect("valid settings");
+    let mut publisher = Publisher::connect(&connector(&config(port, "publisher")));
     let refused = publisher.publish(0, "a", Bytes::new());
     assert_eq!(refused, Err(PublishError::NotConnected));
     let lost = timeout(PATIENCE, publisher.next()).await.expect("in time");
@@ -192,7 +196,7 @@ async fn what_cannot_be_sent_is_refused_before_it_is_sent() {
     let mut settings = config(broker.address().port(), "publisher");
     settings.outgoing_bytes_max = 2_000;
     settings.inflight = 2;
-    let mut publisher = Publisher::connect(&settings).expect("valid settings");
+    let mut publisher = Publisher::connect(&connector(&settings));
     let connected = timeout(PATIENCE, publisher.next()).await.expect("in time");
     assert!(matches!(connected, Some(PublisherEvent::Connected { window: 2 })), "{connected:?}");
     let mut publish = |topic: &str, bytes| publisher.publish(0, topic, vec![0; bytes].into());

@@ -57,6 +57,16 @@ pub fn load<T: DeserializeOwned>(defaults: &str, file: Option<&Path>) -> Result<
     layers.merge(environment).extract().map_err(|error| ConfigError::Setting(Box::new(error)))
 }
 
+/// Reads two layers: `defaults`, then `text`, for programs that compose services. The environment has no
+/// part in it: one variable could not say for which of them it is.
+///
+/// # Errors
+/// If a setting is unknown, missing or has the wrong type.
+pub fn overlay<T: DeserializeOwned>(defaults: &str, text: &str) -> Result<T, ConfigError> {
+    let layers = Figment::from(Toml::string(defaults)).merge(Toml::string(text));
+    layers.extract().map_err(|error| ConfigError::Setting(Box::new(error)))
+}
+
 /// The configuration as it is used, for `--check-config`. Secrets never are in it: they are named by file.
 ///
 /// # Errors

@@ -9,13 +9,14 @@ pub const EXIT_FAILED: u8 = 1;
 /// The configuration is wrong (`EX_CONFIG` of sysexits.h). Arguments that clap refuses give 2.
 pub const EXIT_CONFIG: u8 = 78;
 
-/// Starts logging and a multi-threaded runtime, runs `service` to its end and turns its result into an
-/// exit code. Errors are printed as one chain; a [`ConfigError`] anywhere in it gives 78.
+/// Starts logging and a multi-threaded runtime, chooses the TLS provider, runs `service` to its end and
+/// turns its result into an exit code. Errors are printed as one chain; a [`ConfigError`] anywhere in it gives 78.
 pub fn start<F>(default_filter: &str, service: F) -> ExitCode
 where
     F: Future<Output = anyhow::Result<ExitCode>>,
 {
     crate::init_telemetry(default_filter);
+    crate::tls::install_provider();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {

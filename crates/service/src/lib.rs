@@ -1,4 +1,5 @@
-//! What every service of Weir does alike: configuration, logging, the clock, shutdown, exit codes.
+//! What every service of Weir does alike: configuration, secrets, logging, the clock, shutdown, exit
+//! codes, and the choice of the TLS provider.
 //!
 //! Nothing here knows MQTT, Kafka or models. A service's `main.rs` reads its arguments, calls
 //! [`start`], and hands configuration, clock and shutdown to its library.
@@ -6,11 +7,14 @@
 mod clock;
 pub mod config;
 mod exit;
+mod security;
 mod shutdown;
 mod telemetry;
+pub mod tls;
 
 pub use clock::{Clock, EventClock, SystemClock};
 pub use config::ConfigError;
 pub use exit::{EXIT_CONFIG, EXIT_FAILED, start};
+pub use security::{Credentials, Security, Tls};
 pub use shutdown::{Shutdown, shutdown_on_signals};
 pub use telemetry::init as init_telemetry;
