@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use weir_events::{Schema, SchemaConfig, TopicNames};
 use weir_kafka::KafkaConfig;
 use weir_runtime::{FitOptions, Limits};
-use weir_service::{ConfigError, config};
+use weir_service::{ConfigError, Security, config};
 use weir_stream::{JoinConfig, TumblingMeanConfig, UnseenLevelConfig};
 
 /// The complete defaults, with comments.
@@ -81,6 +81,9 @@ pub struct KafkaSection {
     pub client_id: String,
     /// What the names of consumer groups begin with.
     pub group_prefix: String,
+    /// Who the host is to Kafka, and whom it trusts.
+    #[serde(default)]
+    pub security: Security,
     /// Further settings of librdkafka.
     pub settings: BTreeMap<String, String>,
 }
@@ -139,8 +142,20 @@ pub struct TrainSection {
 pub struct StoreSection {
     /// The file; empty for memory.
     pub path: PathBuf,
-    /// Rows kept.
+    /// Rows that the file keeps.
     pub rows_max: u64,
+    /// MongoDB's URI; empty for the file.
+    pub uri: String,
+    /// The database in MongoDB.
+    pub database: String,
+    /// The collection in it.
+    pub collection: String,
+    /// The user; empty if the URI names one, or for none.
+    pub username: String,
+    /// The file with the user's password; empty for none.
+    pub password_file: PathBuf,
+    /// The file with the certificates to trust, which turns TLS on; empty for what the URI says.
+    pub ca_file: PathBuf,
 }
 
 /// `[limits]`
@@ -159,6 +174,13 @@ pub struct LimitsSection {
     pub fit_deadline: Duration,
 }
 
+impl StoreSection {
+    /// Whether the rows are in MongoDB, which processes can share.
+    pub fn is_shared(&self) -> bool {
+        !self.uri.is_empty()
+    }
+}
+
 impl HostConfig {
     /// Defaults, file, environment.
     ///
@@ -173,10 +195,14 @@ impl HostConfig {
     /// Checks what types cannot express.
     ///
     /// # Errors
-    /// If a value makes no sense; the message names the setting.
+    /// If a value makes no sense or names a file that cannot be used; the message names the setting.
     pub fn check(&self) -> Result<(), ConfigError> {
-        self.schema()?;
+        let schema = self.schema()?;
         self.limits()?;
+        self.kafka().check()?;
+        if self.store.is_shared() {
+            crate::store::check_shared(&self.store, &schema)?;
+        }
         let positive = |name: &str, fine: bool| {
             if fine {
                 Ok(())
@@ -201,9 +227,9 @@ impl HostConfig {
             return Err(ConfigError::value("roles: names no role"));
         }
         let trains = self.roles.contains(&Role::Train);
-        if trains != self.roles.contains(&Role::Sink) {
-            let message = "roles: sink and train must be in one process, which then reads every \
-                           partition of the joined rows; a store that processes share comes later";
+        if trains != self.roles.contains(&Role::Sink) && !self.store.is_shared() {
+            let message = "roles: sink and train must be in one process, since only one can open the \
+                           file in store.path; set store.uri for a store that they can share";
             return Err(ConfigError::value(message));
         }
         Ok(())
@@ -239,6 +265,7 @@ impl HostConfig {
             brokers: self.kafka.brokers.clone(),
             client_id: self.kafka.client_id.clone(),
             settings: self.kafka.settings.clone(),
+            security: self.kafka.security.clone(),
         }
     }
 
@@ -292,8 +319,20 @@ mod tests {
         check(|c| c.train.rows = 0, "train.rows");
         check(|c| c.train.tolerance = 1.0, "train.tolerance");
         check(|c| c.roles = [Role::Train].into(), "roles");
+        check(|c| c.roles = [Role::Sink].into(), "store.uri");
         check(|c| c.roles.clear(), "roles");
+        check(|c| c.store.uri = "file".into(), "store.uri");
         check(|c| c.schema.formula = "Weight".into(), "schema.formula");
         check(|c| c.limits.predict_deadline = Duration::ZERO, "limits");
+    }
+
+    #[test]
+    fn processes_may_share_mongodb() {
+        let mut config = HostConfig::load(None).expect("the defaults are valid");
+        config.store.uri = "mongodb://mongodb:27017/?replicaSet=weir".into();
+        for roles in [[Role::Train].into(), [Role::Sink, Role::Drift].into()] {
+            config.roles = roles;
+            config.check().expect("valid");
+        }
     }
 }

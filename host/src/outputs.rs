@@ -3,6 +3,8 @@
 use weir_events::{EventId, Key, Rejection, TopicNames, headers};
 use weir_kafka::{Delivery, NewRecord, Producer, Record};
 
+use crate::roles::id_of;
+
 /// The records written for one batch.
 #[derive(Debug)]
 pub(crate) struct Outputs<'a> {
@@ -38,7 +40,7 @@ impl<'a> Outputs<'a> {
         self.write(topic, Some(key.as_bytes()), payload, &[]).await
     }
 
-    /// Sets a record aside that cannot be read.
+    /// Sets a record aside that cannot be read, with the id of its event, under which it can be sent again.
     pub(crate) async fn dead_letter(
         &mut self,
         record: &Record,
@@ -47,7 +49,8 @@ impl<'a> Outputs<'a> {
         let place = record.position;
         let source = format!("{}/{}/{}", record.topic, place.partition, place.offset);
         tracing::debug!(source, reason = %rejection.reason, "record is a dead letter");
-        let owned = rejection.headers(source, record.payload());
+        let mut owned = rejection.headers(source, record.payload());
+        owned.push((headers::ID, id_of(record).to_string()));
         let headers: Vec<_> = owned.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         let kept = record.payload().len().min(Rejection::PAYLOAD_BYTES_MAX);
         let topic = TopicNames::dead_letter(&record.topic);

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use tokio::task::JoinSet;
-use weir_kafka::{Class, DeliveryError, Producer, Progress};
+use weir_kafka::{Class, DeliveryError, Producer, Progress, await_topics};
 use weir_runtime::Runtime;
 use weir_service::{Clock, Shutdown};
 
@@ -12,11 +13,11 @@ use crate::config::{HostConfig, Role};
 use crate::control::Control;
 use crate::model::{ModelSlot, Trainer, follow};
 use crate::roles::{self, Context};
-use crate::store::{RedbStore, TrainingStore};
+use crate::store::{Access, RedbStore, TrainingStore, open_shared};
 
 type Tasks = JoinSet<anyhow::Result<()>>;
 
-/// Runs a host until shutdown.
+/// Runs a host until shutdown. Kafka may be away, and its topics missing: both are waited for.
 ///
 /// # Errors
 /// If it cannot start (wrong settings, a store that cannot be opened), or if the Kafka producer fails for
@@ -30,6 +31,11 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     config.check()?;
     let schema = Arc::new(config.schema()?);
+    let (kafka, topics) = (config.kafka(), roles::topics(&config.roles, &config.topics));
+    tokio::select! {
+        found = await_topics(&kafka, topics) => found.context("find Kafka's topics")?,
+        () = shutdown.cancelled() => return Ok(()),
+    }
     let producer = Producer::new(&config.kafka(), progress.clone())?;
     let runtime = Runtime::new(config.limits()?)?;
     let context = Context { config: Arc::new(config), schema, producer, progress, clock, shutdown };
@@ -101,24 +107,54 @@ fn start_stateless(context: &Context, runtime: &Runtime, control: &Control, task
     }
 }
 
+/// Starts the roles that share the store of training rows. The other roles do not wait for it.
 fn start_training(context: &Context, runtime: Runtime, tasks: &mut Tasks) -> anyhow::Result<()> {
     let config = &context.config;
-    if !config.roles.contains(&Role::Train) {
+    let [sinks, trains] = [Role::Sink, Role::Train].map(|role| config.roles.contains(&role));
+    if !sinks && !trains {
         return Ok(());
     }
-    let rows =
-        RedbStore::open(&config.store.path, Arc::clone(&context.schema), config.store.rows_max)?;
-    let store: Arc<dyn TrainingStore> = Arc::new(rows);
-    let trainer = Trainer::new(runtime, Arc::clone(&context.schema), config.fit_options())?;
-    let (sink, sink_store) = (context.clone(), Arc::clone(&store));
-    tasks.spawn(supervise("sink", context.clone(), async move || {
-        roles::sink::run(&sink, &sink_store).await
-    }));
-    let train = context.clone();
-    tasks.spawn(supervise("train", context.clone(), async move || {
-        roles::train::run(&train, &store, &trainer).await
-    }));
+    let trainer = if trains {
+        Some(Trainer::new(runtime, Arc::clone(&context.schema), config.fit_options())?)
+    } else {
+        None
+    };
+    let context = context.clone();
+    tasks.spawn(async move {
+        let Some(store) = open_store(&context).await? else { return Ok(()) };
+        let mut tasks = Tasks::new();
+        if sinks {
+            let (sink, store) = (context.clone(), Arc::clone(&store));
+            tasks.spawn(supervise("sink", context.clone(), async move || {
+                roles::sink::run(&sink, &store).await
+            }));
+        }
+        if let Some(trainer) = trainer {
+            let train = context.clone();
+            tasks.spawn(supervise("train", context, async move || {
+                roles::train::run(&train, &store, &trainer).await
+            }));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            ended??;
+        }
+        Ok(())
+    });
     Ok(())
+}
+
+/// Opens the store that the configuration names, as soon as it can be reached. None if the host shuts
+/// down first.
+async fn open_store(context: &Context) -> anyhow::Result<Option<Arc<dyn TrainingStore>>> {
+    let (config, schema) = (&context.config, Arc::clone(&context.schema));
+    let section = &config.store;
+    if !section.is_shared() {
+        let store = RedbStore::open(&section.path, schema, section.rows_max)?;
+        return Ok(Some(Arc::new(store)));
+    }
+    let sinks = config.roles.contains(&Role::Sink);
+    let access = if sinks { Access::Write } else { Access::Read };
+    open_shared(section, schema, access, &context.shutdown).await
 }
 
 /// Runs a role until shutdown, and again after a while when it fails. A failed role has lost nothing:

@@ -7,6 +7,7 @@ pub(crate) mod predict;
 pub(crate) mod sink;
 pub(crate) mod train;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -46,6 +47,28 @@ impl Context {
     }
 }
 
+/// The topics that these roles read and write. Whoever has the role must be permitted to use them.
+pub(crate) fn topics(roles: &BTreeSet<Role>, names: &TopicNames) -> Vec<String> {
+    let mut topics = BTreeSet::new();
+    let mut uses = |used: &[&String], judged: &[&String]| {
+        topics.extend(used.iter().chain(judged).map(|topic| (*topic).clone()));
+        topics.extend(judged.iter().map(|topic| TopicNames::dead_letter(topic)));
+    };
+    for role in roles {
+        // What it uses, and what it reads and may have to set aside.
+        match role {
+            Role::Predict => uses(&[&names.prediction, &names.models], &[&names.measurement]),
+            Role::Join => {
+                uses(&[&names.joined, &names.unjoined], &[&names.prediction, &names.target])
+            }
+            Role::Sink => uses(&[], &[&names.joined]),
+            Role::Drift => uses(&[&names.joined, &names.window, &names.trigger], &[]),
+            Role::Train => uses(&[&names.models], &[&names.trigger]),
+        }
+    }
+    topics.into_iter().collect()
+}
+
 /// Checks that this member was given every partition of a topic.
 pub(crate) async fn require_whole(
     context: &Context,
@@ -58,8 +81,8 @@ pub(crate) async fn require_whole(
     if assigned.len() < ends.len() {
         let role = role.name();
         bail!(
-            "read the topic {topic:?} whole: another process has the role {role} too; sink, drift and \
-             train belong to one process"
+            "read the topic {topic:?} whole: another process has the role {role} too; give it to one \
+             process only"
         );
     }
     Ok(())

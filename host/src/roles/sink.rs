@@ -1,4 +1,6 @@
 //! Joined rows to training rows. A row is done when the store has made it durable.
+//!
+//! While the store is away the rows are held, and no more are read: they wait in Kafka.
 
 use std::sync::Arc;
 
@@ -7,7 +9,7 @@ use weir_kafka::Assignment;
 use super::{Context, Work, require_whole};
 use crate::config::Role;
 use crate::outputs::Outputs;
-use crate::store::{TrainingRow, TrainingStore};
+use crate::store::{TrainingRow, TrainingStore, until_done};
 
 pub(crate) async fn run(context: &Context, store: &Arc<dyn TrainingStore>) -> anyhow::Result<()> {
     let mut input = context.consume(Role::Sink, &[&context.topics().joined])?;
@@ -29,7 +31,8 @@ pub(crate) async fn run(context: &Context, store: &Arc<dyn TrainingStore>) -> an
             }
         }
         let read = rows.len() as u64;
-        let new = store.insert(rows).await?;
+        let insert = || store.insert(rows.clone());
+        let Some(new) = until_done(&context.shutdown, insert).await? else { break };
         if new < read {
             tracing::debug!(repeated = read - new, "rows were stored before");
         }

@@ -4,7 +4,11 @@
 //! the sink may be replayed at will. Rows are ordered by event time, and rows of the same time by their
 //! place in Kafka.
 
+#[cfg(feature = "mongodb")]
+mod mongodb;
+mod patience;
 mod redb;
+mod shared;
 #[cfg(test)]
 mod suite;
 
@@ -12,8 +16,17 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use weir_events::{EventId, EventTime, Joined, RowPosition};
+use weir_service::ConfigError;
 
+#[cfg(feature = "mongodb")]
+pub use mongodb::MongoStore;
+pub(crate) use patience::until_done;
 pub use redb::RedbStore;
+pub use shared::remove;
+pub(crate) use shared::{check as check_shared, open as open_shared};
+
+/// What a store's own errors are to everyone else.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A training row: a joined row and its place in Kafka.
 #[derive(Clone, PartialEq, Debug)]
@@ -45,7 +58,8 @@ impl TrainingRow {
     }
 }
 
-/// Why the store did not do as asked. Trying again may help; the rows are held meanwhile.
+/// Why the store did not do as asked. Unless it is fatal, trying again may help; the rows are held
+/// meanwhile.
 #[derive(Debug, thiserror::Error)]
 #[error("{action} training rows")]
 pub struct StoreError {
@@ -53,7 +67,23 @@ pub struct StoreError {
     pub action: &'static str,
     /// Why it failed.
     #[source]
-    pub source: Box<dyn std::error::Error + Send + Sync>,
+    pub source: Cause,
+}
+
+impl StoreError {
+    /// Whether trying again is of no use: the configuration is wrong.
+    pub fn is_fatal(&self) -> bool {
+        self.source.is::<ConfigError>()
+    }
+}
+
+/// What a process does with the store, and so needs the right to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Inserts rows and makes the index.
+    Write,
+    /// Reads rows.
+    Read,
 }
 
 /// A store of training rows.

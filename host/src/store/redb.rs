@@ -16,14 +16,12 @@ use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use weir_events::{EventId, EventTime, RowPosition, Schema};
 
-use super::{RowOrder, StoreError, TrainingRow, TrainingStore};
+use super::{Cause, RowOrder, StoreError, TrainingRow, TrainingStore};
 
 type RowKey = [u8; 20];
 
 const ROWS: TableDefinition<'_, &RowKey, &[u8]> = TableDefinition::new("rows");
 const IDS: TableDefinition<'_, &[u8; 16], &RowKey> = TableDefinition::new("ids");
-
-type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// The embedded store. One process at a time may open its file. Cheap to clone.
 #[derive(Clone)]
@@ -189,7 +187,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_store_in_memory_passes_the_suite() {
-        let in_memory = || open(Path::new(""), 1_000);
+        let in_memory = || open(Path::new(""), 10_000);
         suite::check(async || Arc::new(in_memory()) as Arc<dyn TrainingStore>).await;
     }
 
@@ -199,7 +197,7 @@ mod tests {
         let opened = std::sync::atomic::AtomicU32::new(0);
         let on_disk = || {
             let number = opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            open(&folder.path().join(number.to_string()), 1_000)
+            open(&folder.path().join(number.to_string()), 10_000)
         };
         suite::check(async || Arc::new(on_disk()) as Arc<dyn TrainingStore>).await;
     }

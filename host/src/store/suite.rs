@@ -26,10 +26,10 @@ pub(crate) fn schema() -> Arc<Schema> {
 }
 
 /// A row with this id at this time and place.
-pub(crate) fn row(id: u8, micros: i64, partition: i32, offset: i64) -> TrainingRow {
+pub(crate) fn row(id: u32, micros: i64, partition: i32, offset: i64) -> TrainingRow {
     let time = EventTime::from_micros(micros);
     let measurement = Measurement {
-        id: EventId::from_bytes([id; 16]),
+        id: EventId::from_bytes(id_bytes(id)),
         key: Key::new(&format!("fish {id}")).expect("not empty"),
         time: time.minus(std::time::Duration::from_secs(1)),
         features: vec![0.1 + f64::from(id), 1e-300],
@@ -37,12 +37,16 @@ pub(crate) fn row(id: u8, micros: i64, partition: i32, offset: i64) -> TrainingR
     };
     let model = ModelRef {
         version: ModelVersion(u64::from(id) + 1),
-        digest: Digest::of(&[id]),
+        digest: Digest::of(&id.to_be_bytes()),
         time: EventTime::EPOCH,
     };
     let prediction = Prediction { measurement, outcome: Outcome::Value(1.0 / 3.0), model };
     let joined = Joined { prediction, actual: 4.7, time, error: Some(0.929) };
     TrainingRow { joined, position: RowPosition { partition, offset } }
+}
+
+fn id_bytes(id: u32) -> [u8; 16] {
+    (u128::from(id) << 96 | u128::from(id)).to_be_bytes()
 }
 
 /// An order that is above that of every row here.
@@ -55,9 +59,12 @@ fn end() -> RowOrder {
 pub(crate) async fn check(open: impl OpenEmpty) {
     an_empty_store_has_nothing(&*open().await).await;
     rows_come_back_as_they_were(&*open().await).await;
+    rows_without_a_prediction_and_any_text_come_back(&*open().await).await;
     repeated_rows_have_no_effect(&*open().await).await;
     rows_are_in_order(&*open().await).await;
     the_newest_end_with_the_last(&*open().await).await;
+    rows_of_one_time_are_ordered_by_place(&*open().await).await;
+    thousands_of_rows_are_one_insertion(&*open().await).await;
     concurrent_insertions_store_each_row_once(&open().await).await;
     random_insertions_agree_with_a_sorted_list(open).await;
 }
@@ -73,16 +80,39 @@ async fn an_empty_store_has_nothing(store: &dyn TrainingStore) {
     assert_eq!(store.insert(Vec::new()).await.expect("inserted"), 0);
 }
 
-/// To the last bit, and with what is missing still missing.
+/// To the last bit and the last microsecond.
 async fn rows_come_back_as_they_were(store: &dyn TrainingStore) {
-    let plain = row(1, 1_767_600_000_000_001, 3, 7);
-    let mut unseen = row(2, 1_767_600_000_000_002, 0, 8);
-    unseen.joined.prediction.outcome = Outcome::Missing(Missing::UnseenLevel);
-    unseen.joined.error = None;
-    unseen.joined.prediction.measurement.level = Some("Ålesund \"大\" <b>".into());
-    let rows = vec![plain, unseen];
-    assert_eq!(store.insert(rows.clone()).await.expect("inserted"), 2);
+    let mut rows = vec![
+        row(1, EventTime::MIN.as_micros(), 0, 0),
+        row(2, -1, 0, 1),
+        row(3, 1_767_600_000_000_001, 3, 7),
+        row(4, 1_767_600_000_000_002, i32::MAX, i64::MAX),
+        row(5, EventTime::MAX.as_micros(), 0, 2),
+    ];
+    let numbers = [0.1 + 0.2, 0.0, f64::MAX, f64::MIN_POSITIVE, 5e-324];
+    for (row, number) in rows.iter_mut().zip(numbers) {
+        row.joined.prediction.measurement.features[1] = number;
+        row.joined.prediction.outcome = Outcome::Value(-number);
+    }
+    rows[3].joined.actual = f64::MAX;
+    rows[3].joined.error = Some(f64::MAX);
+    rows[4].joined.prediction.model.version = ModelVersion(i64::MAX.cast_unsigned());
+    rows[4].joined.prediction.model.time = EventTime::from_micros(1_767_600_000_999_999);
+    assert_eq!(store.insert(rows.clone()).await.expect("inserted"), 5);
     assert_eq!(newest(store, usize::MAX, end()).await, rows);
+}
+
+async fn rows_without_a_prediction_and_any_text_come_back(store: &dyn TrainingStore) {
+    let texts = ["Ålesund \"大\" <b>", "$where.\u{1f41f}", "\u{202e}e\u{301} {%}"];
+    let mut rows: Vec<_> = (0..3).map(|n| row(n, n.into(), 0, n.into())).collect();
+    for ((row, missing), text) in rows.iter_mut().zip(Missing::ALL).zip(texts) {
+        row.joined.prediction.outcome = Outcome::Missing(missing);
+        row.joined.error = None;
+        row.joined.prediction.measurement.level = Some(text.into());
+        row.joined.prediction.measurement.key = Key::new(text).expect("not empty");
+    }
+    assert_eq!(store.insert(rows.clone()).await.expect("inserted"), 3);
+    assert_eq!(newest(store, 3, end()).await, rows);
 }
 
 /// In one insertion, in a later one, and at another place: the first counts.
@@ -128,6 +158,29 @@ async fn the_newest_end_with_the_last(store: &dyn TrainingStore) {
     assert!(newest(store, 3, row(99, -1, 0, 0).order()).await.is_empty());
 }
 
+/// The last row is one of many that have its time.
+async fn rows_of_one_time_are_ordered_by_place(store: &dyn TrainingStore) {
+    let place = |n: u32| (i32::try_from(n / 5).expect("small"), i64::from(n % 5));
+    let rows: Vec<_> = (0..15).map(|n| row(n, 1_000_007, place(n).0, place(n).1)).collect();
+    store.insert(rows.iter().rev().cloned().collect()).await.expect("inserted");
+    for last in 0..rows.len() {
+        let expected = &rows[last.saturating_sub(3)..=last];
+        assert_eq!(newest(store, 4, rows[last].order()).await, expected, "up to {last}");
+    }
+}
+
+/// With every tenth one twice, and once more as a whole: what a restarted sink does.
+async fn thousands_of_rows_are_one_insertion(store: &dyn TrainingStore) {
+    let rows: Vec<_> = (0..5_000).map(|n| row(n, n.into(), 0, n.into())).collect();
+    let again = rows.iter().step_by(10).cloned();
+    let batch: Vec<_> = rows.iter().cloned().chain(again).collect();
+    assert_eq!(store.insert(batch).await.expect("inserted"), 5_000);
+    assert_eq!(store.insert(rows.clone()).await.expect("inserted"), 0);
+    assert_eq!(store.count().await.expect("counted"), 5_000);
+    assert_eq!(newest(store, 50, rows[4_321].order()).await, rows[4_272..=4_321]);
+    assert_eq!(newest(store, 4_000, end()).await, rows[1_000..]);
+}
+
 async fn concurrent_insertions_store_each_row_once(store: &Arc<dyn TrainingStore>) {
     let rows: Vec<_> = (0..100).map(|n| row(n, n.into(), 0, n.into())).collect();
     let insertions: Vec<_> = (0..8)
@@ -145,7 +198,7 @@ async fn concurrent_insertions_store_each_row_once(store: &Arc<dyn TrainingStore
 
 /// Whatever is inserted in whatever batches, against a list that is searched and sorted.
 async fn random_insertions_agree_with_a_sorted_list(open: impl OpenEmpty) {
-    let place = (0u8..40, -3i64..3, 0i32..3);
+    let place = (0u32..40, -3i64..3, 0i32..3);
     let batches = prop::collection::vec(prop::collection::vec(place, 0..8), 1..8);
     let cases = (batches, 0usize..30, -4i64..4);
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });

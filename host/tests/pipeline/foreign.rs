@@ -127,6 +127,9 @@ impl Line {
             assert_eq!(letter.header(headers::SIZE), Some(&*size));
             let digest = Digest::of(&bad.payload).to_string();
             assert_eq!(letter.header(headers::DIGEST), Some(&*digest));
+            let place = source.position;
+            let id = EventId::of_position(topic, place.partition, place.offset).to_string();
+            assert_eq!(letter.header(headers::ID), Some(&*id));
             assert!(letter.header(headers::DETAIL).is_some_and(|detail| !detail.is_empty()));
         }
     }
@@ -170,6 +173,24 @@ impl Line {
         let records = self.records(&self.config.topics.prediction).await;
         records.iter().filter(|record| record.key_text().is_some()).count()
     }
+}
+
+/// An event that is sent again after a fix is the same event.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_has_the_id_of_its_event() {
+    let line = Line::start(1);
+    line.publish(&training_rows(&["salmon"])).await;
+    let host = line.host();
+    line.ready().await;
+    let id = EventId::from_bytes([7; 16]).to_string();
+    let topic = &line.config.topics.measurement;
+    let event = Event { id: Some(id.clone()), ..foreign(b"{}") };
+    line.write(topic, &[event]).await;
+    line.settled().await;
+    let letters = line.records(&TopicNames::dead_letter(topic)).await;
+    let ids: Vec<_> = letters.iter().map(|letter| letter.header(headers::ID)).collect();
+    assert_eq!(ids, [Some(id.as_str())]);
+    host.stop().await;
 }
 
 /// A tombstone is an empty payload; a record without id is known by its place.

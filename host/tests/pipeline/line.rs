@@ -71,9 +71,14 @@ impl Line {
 
     /// Starts a host. The ledger goes on from the one before.
     pub(crate) fn host(&self) -> Host {
+        self.host_of(self.config.clone())
+    }
+
+    /// Starts a host with settings of its own.
+    pub(crate) fn host_of(&self, config: HostConfig) -> Host {
         let (control, shutdown) = (Control::default(), Shutdown::new());
         let task = tokio::spawn(weir_host::run(
-            self.config.clone(),
+            config,
             Arc::new(EventClock::new(now())),
             self.progress.clone(),
             control.clone(),

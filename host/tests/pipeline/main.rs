@@ -8,3 +8,5 @@ mod foreign;
 mod line;
 mod models;
 mod restarts;
+#[cfg(feature = "servers")]
+mod shared_store;
