@@ -11,7 +11,10 @@ use clap::{Parser, Subcommand};
 Examples:
   weir demo                          the whole loop in one process, nothing installed
   weir demo --scenario fishcatch     real fish: new species arrive and are learned
-  weir model train --csv train.csv --kafka localhost:9092"
+  weir topics create --kafka localhost:9092
+  weir model train --csv train.csv --kafka localhost:9092
+  weir tail --kafka localhost:9092   joined events as they come
+  weir dead-letters list             what was refused, and why"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -24,4 +27,10 @@ pub(crate) enum Command {
     Demo(Box<crate::demo::Arguments>),
     /// Make and look at model versions.
     Model(crate::model::Arguments),
+    /// Make the topics in Kafka that a line needs, or check them.
+    Topics(crate::topics::Arguments),
+    /// Show joined events as they come: predicted, measured, error.
+    Tail(crate::tail::Arguments),
+    /// Look at what was refused, and send it again after a fix.
+    DeadLetters(Box<crate::dead_letters::Arguments>),
 }

@@ -1,8 +1,16 @@
 //! `weir`: the command people type.
 
 mod cli;
+mod dead_letters;
 mod demo;
+mod line;
 mod model;
+mod output;
+mod show;
+mod since;
+mod table;
+mod tail;
+mod topics;
 
 use std::process::ExitCode;
 
@@ -15,12 +23,17 @@ fn main() -> ExitCode {
     // The demo draws its own progress: services speak up only when something is wrong.
     let filter = match &arguments.command {
         Command::Demo(_) => "warn,weir_bridge=error,weir_kafka=error,rumqttd=off",
-        Command::Model(_) => "warn",
+        Command::Model(_) | Command::Tail(_) => "warn",
+        // They end soon, and their errors say what Kafka's client would have logged.
+        Command::Topics(_) | Command::DeadLetters(_) => "warn,weir_kafka=error",
     };
     weir_service::start(filter, async move {
         match arguments.command {
             Command::Demo(arguments) => demo::execute(*arguments).await,
             Command::Model(arguments) => model::execute(arguments).await,
+            Command::Topics(arguments) => topics::execute(arguments).await,
+            Command::Tail(arguments) => tail::execute(arguments).await,
+            Command::DeadLetters(arguments) => dead_letters::execute(*arguments).await,
         }
     })
 }

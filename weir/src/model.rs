@@ -15,6 +15,8 @@ use weir_registry::Manifest;
 use weir_runtime::Runtime;
 use weir_service::{Clock as _, SystemClock};
 
+use crate::line::Line;
+
 /// Arguments of `weir model`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
@@ -36,14 +38,10 @@ Examples:
         /// The training set.
         #[arg(long, value_name = "FILE")]
         csv: PathBuf,
-        /// Settings of the host (TOML): schema, topics, Kafka.
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Kafka's address; wins over the configuration.
-        #[arg(long, value_name = "HOST:PORT", conflicts_with = "out")]
-        kafka: Option<String>,
+        #[command(flatten)]
+        line: Line,
         /// Write the component to this file instead of publishing it.
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", conflicts_with = "kafka")]
         out: Option<PathBuf>,
         /// Do nothing if there is a version already: for set-ups that may run again.
         #[arg(long, conflicts_with = "out")]
@@ -59,9 +57,9 @@ Examples:
 /// Runs `weir model`.
 pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.action {
-        Action::Train { csv, config, kafka, out, if_none } => {
+        Action::Train { csv, line, out, if_none } => {
             let to = out.map_or(Destination::Kafka { if_none }, Destination::File);
-            train(&csv, config.as_deref(), kafka, to).await?
+            train(&csv, &line, to).await?
         }
         Action::Show { file } => show(&file)?,
     }
@@ -79,16 +77,8 @@ enum Destination {
     },
 }
 
-async fn train(
-    csv: &Path,
-    config: Option<&Path>,
-    kafka: Option<String>,
-    to: Destination,
-) -> anyhow::Result<()> {
-    let mut config = HostConfig::load(config)?;
-    if let Some(brokers) = kafka {
-        config.kafka.brokers = brokers;
-    }
+async fn train(csv: &Path, line: &Line, to: Destination) -> anyhow::Result<()> {
+    let config = line.load()?;
     let schema = Arc::new(config.schema()?);
     let set = training_csv::read(csv, &schema)?;
     let trainer = Trainer::new(Runtime::new(config.limits()?)?, schema, config.fit_options())?;

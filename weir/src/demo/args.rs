@@ -9,7 +9,7 @@ use weir_events::EventTime;
 /// A fixed instant in the past: with the default lead, twelve rows are joined in the first minute.
 const START: &str = "2026-01-05T08:00:26Z";
 
-/// Runs the whole loop in one process with nothing installed: simulated machines, an MQTT broker, the
+/// Runs the whole loop in one process, with nothing installed unless --config names servers: simulated machines, an MQTT broker, the
 /// bridge, a Kafka broker, prediction, join, drift detection, retraining and the swap to the new model.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -21,10 +21,25 @@ Examples:
   weir demo --lockstep --seed 7 --json        repeatable to the last bit, for programs
   weir demo --train train.csv --measurements m.jsonl --weights w.jsonl    your own data
 
-The embedded brokers forget everything at the end. The same services run against Mosquitto or EMQX and
-Apache Kafka: see weir-agent, weir-bridge and weir-host with --help.
+  weir demo --config servers.toml             on Mosquitto, Apache Kafka and MongoDB
 
-Exit codes: 0 every event is accounted for, 1 not, or the run failed, 2 wrong arguments or files.")]
+The embedded brokers forget everything at the end. The file of --config has the sections [agent], [bridge] and
+[host], each with the settings of weir-agent, weir-bridge and weir-host that differ from their defaults:
+
+  run = \"try-1\"              # names its topics, groups and database, which then stay; else removed
+  [agent.mqtt]
+  host = \"mosquitto.example\"
+  [bridge.mqtt]
+  host = \"mosquitto.example\"
+  [bridge.kafka]
+  brokers = \"kafka.example:9092\"
+  [host.kafka]
+  brokers = \"kafka.example:9092\"
+  [host.store]
+  uri = \"mongodb://mongodb.example\"
+
+Exit codes: 0 every event is accounted for, 1 not, or the run failed, 2 wrong arguments or files,
+78 wrong configuration.")]
 pub(crate) struct Arguments {
     /// What the machines send, if no files are given.
     #[arg(long, value_enum, default_value_t = Scenario::Line, conflicts_with_all = ["measurements", "train"])]
@@ -53,6 +68,9 @@ pub(crate) struct Arguments {
     /// By how many measurements a weight lags behind its measurement, where the data carry no times.
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub(crate) lead: u32,
+    /// Run on the servers that this file names, instead of embedded ones.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Send an event only when the one before has had all its consequences: repeatable to the last bit.
     #[arg(long)]
     pub(crate) lockstep: bool,

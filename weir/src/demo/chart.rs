@@ -8,18 +8,18 @@
 //! It computes nothing that is not in the results. The picture's size in bytes is bounded: long runs
 //! are gathered into bins (`plan`). Text from outside is escaped.
 
+mod bitmap;
 mod draw;
 mod legend;
 mod plan;
-mod png;
 #[cfg(test)]
 mod tests;
 
 use plotters::prelude::{IntoDrawingArea as _, SVGBackend};
 
 use super::results::Results;
+pub(crate) use bitmap::bitmap;
 use plan::Plan;
-pub(crate) use png::png;
 
 /// Plotters places everything at whole units, so it draws in units of half a pixel of the SVG, and of one
 /// of the PNG: sharp on dense screens.

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use weir_events::WindowClosed;
 use weir_registry::Manifest;
 
-use super::show;
+use crate::show;
 
 /// The shown error is the mean over this many of the latest joined rows.
 const LATEST: usize = 10;

@@ -11,10 +11,10 @@ mod input;
 mod json;
 mod live;
 mod observer;
+mod place;
 mod results;
 #[cfg(test)]
 mod samples;
-mod show;
 mod stack;
 mod summary;
 
@@ -47,10 +47,12 @@ const STALL: Duration = Duration::from_secs(60);
 
 /// Runs the demo.
 pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let host = weir_host::HostConfig::load(None)?;
+    let (place, settings) = place::read(arguments.config.as_deref())?;
+    let host = &settings.host;
     let schema = Arc::new(host.schema()?);
     let runtime = Runtime::new(host.limits()?)?;
     let trainer = Trainer::new(runtime, Arc::clone(&schema), host.fit_options())?;
+    let (threshold, what_stays) = (host.window.threshold, place.what_stays());
     let input = match Input::open(&arguments, &schema, &trainer) {
         Ok(input) => input,
         Err(error) => {
@@ -62,9 +64,13 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     let out = input.out.clone();
     let began = Instant::now();
-    let results = run(&arguments, input, &trainer).await?;
+    let mut stack = Stack::start(place, settings, arguments.partitions, arguments.start).await?;
+    let results = run(&arguments, input, &trainer, &mut stack).await;
+    let stopped = stack.stop().await;
+    let results = results?;
+    stopped?;
     let took = began.elapsed();
-    report(&arguments, &results, host.window.threshold, took, out.as_deref())?;
+    report(&arguments, &results, threshold, took, out.as_deref(), &what_stays)?;
     let counts = &results.counts;
     if counts.add_up() {
         return Ok(ExitCode::SUCCESS);
@@ -73,10 +79,14 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(EXIT_FAILED))
 }
 
-async fn run(arguments: &Arguments, input: Input, trainer: &Trainer) -> anyhow::Result<Results> {
-    let mut stack = Stack::start(arguments.partitions, arguments.start).await?;
+async fn run(
+    arguments: &Arguments,
+    input: Input,
+    trainer: &Trainer,
+    stack: &mut Stack,
+) -> anyhow::Result<Results> {
     let live = Live::new(input.total, arguments.json.is_some());
-    publish(&stack, trainer, &input.trained).await?;
+    publish(stack, trainer, &input.trained).await?;
     let (end_observer, mut observer) = {
         let (kafka, topics) = (stack.host.kafka(), stack.host.topics.clone());
         let (schema, progress) = (Arc::new(stack.host.schema()?), stack.progress.clone());
@@ -94,7 +104,7 @@ async fn run(arguments: &Arguments, input: Input, trainer: &Trainer) -> anyhow::
         kafka: stack.progress.clone(),
     };
     let mut results = tokio::select! {
-        sent = send(arguments, input, &mut stack, &flow) => {
+        sent = send(arguments, input, stack, &flow) => {
             sent?;
             if end_observer.send(()).is_err() {
                 tracing::debug!("the observer has ended already; its result says why");
@@ -119,7 +129,6 @@ async fn run(arguments: &Arguments, input: Input, trainer: &Trainer) -> anyhow::
             "events were not sent"
         );
     }
-    stack.stop().await?;
     Ok(results)
 }
 
@@ -200,6 +209,7 @@ fn report(
     threshold: f64,
     took: Duration,
     out: Option<&Path>,
+    what_stays: &str,
 ) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     if let Some(how) = arguments.json {
@@ -215,18 +225,14 @@ fn report(
         std::fs::write(&file, bytes).with_context(|| format!("write {}", file.display()))
     };
     write("error.svg", svg.as_bytes())?;
-    write("error.png", &chart::png(results, threshold)?)?;
+    write("error.png", &chart::bitmap(results, threshold)?)?;
     if arguments.json.is_none() {
         let shown = folder.display();
         writeln!(
             stdout,
             "\nPicture: {shown}/error.svg and error.png; components: {shown}/v1.wasm ..."
         )?;
-        writeln!(
-            stdout,
-            "The embedded brokers have forgotten everything. The same services run against Mosquitto or\n\
-             EMQX and Apache Kafka: see weir-agent, weir-bridge and weir-host with --help."
-        )?;
+        writeln!(stdout, "{what_stays}")?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The services and brokers of a run, in this process.
+//! The services of a run, in this process, and the servers that they use.
 
 use std::sync::Arc;
 
@@ -10,12 +10,11 @@ use weir_embedded::kafka::EmbeddedKafka;
 use weir_embedded::mqtt::EmbeddedMqtt;
 use weir_events::EventTime;
 use weir_host::{Control, HostConfig};
-use weir_kafka::{KafkaConfig, Progress};
+use weir_kafka::{Admin, Consumer, KafkaConfig, Progress};
 use weir_service::{EventClock, Shutdown};
 
-/// Payloads up to this size leave the machines, so that larger ones than the bridge takes become dead
-/// letters. The embedded MQTT broker takes 4 MiB.
-const SAMPLE_BYTES_MAX: usize = 2 * 1024 * 1024;
+use super::place::{Place, Run, Settings};
+use crate::topics;
 
 /// Brokers and services.
 pub(crate) struct Stack {
@@ -28,38 +27,33 @@ pub(crate) struct Stack {
     pub(crate) shutdown: Shutdown,
     bridge_config: BridgeConfig,
     services: JoinSet<anyhow::Result<()>>,
-    _kafka: EmbeddedKafka,
-    _mqtt: EmbeddedMqtt,
+    servers: Servers,
+}
+
+/// What the services use.
+enum Servers {
+    /// Brokers in this process, for as long as this lives.
+    Embedded { _kafka: EmbeddedKafka, _mqtt: EmbeddedMqtt },
+    /// Servers that were there before.
+    Real(Run),
 }
 
 impl Stack {
-    /// Starts the brokers and makes the topics.
-    pub(crate) async fn start(partitions: i32, start: EventTime) -> anyhow::Result<Self> {
-        let mqtt = EmbeddedMqtt::start().await.context("start the embedded MQTT broker")?;
-        let kafka = EmbeddedKafka::start()?;
-        let mut host = HostConfig::load(None)?;
-        for topic in host.topics.partitioned() {
-            kafka.create_topic(topic, partitions)?;
-        }
-        for topic in host.topics.single() {
-            kafka.create_topic(topic, 1)?;
-        }
-        for topic in host.topics.dead_letters() {
-            kafka.create_topic(&topic, 1)?;
-        }
-        host.kafka.brokers = kafka.brokers();
-        host.kafka.settings = EmbeddedKafka::settings();
-        host.store.path = std::path::PathBuf::new();
-        let mut agent = AgentConfig::embedded()?;
-        (agent.mqtt.host, agent.mqtt.port) =
-            (mqtt.address().ip().to_string(), mqtt.address().port());
-        agent.limits.sample_bytes_max = SAMPLE_BYTES_MAX;
-        agent.mqtt.outgoing_bytes_max = 3 * 1024 * 1024;
-        let mut bridge = BridgeConfig::default();
-        (bridge.mqtt.host, bridge.mqtt.port) = (agent.mqtt.host.clone(), agent.mqtt.port);
-        bridge.kafka = KafkaConfig { client_id: "weir-bridge".into(), ..host.kafka() };
-        // The clock of a run shows the time of the events, which may lie anywhere.
-        bridge.limits.clock_not_before = EventTime::MIN;
+    /// Starts the brokers, where they are embedded, and makes the topics.
+    pub(crate) async fn start(
+        place: Place,
+        mut settings: Settings,
+        partitions: i32,
+        start: EventTime,
+    ) -> anyhow::Result<Self> {
+        let servers = match place {
+            Place::Embedded => embedded(&mut settings, partitions).await?,
+            Place::Servers(run) => {
+                make_topics(&settings.host, &run, partitions).await?;
+                Servers::Real(run)
+            }
+        };
+        let Settings { agent, bridge, host } = settings;
         Ok(Self {
             agent,
             host,
@@ -70,8 +64,7 @@ impl Stack {
             shutdown: Shutdown::new(),
             bridge_config: bridge,
             services: JoinSet::new(),
-            _kafka: kafka,
-            _mqtt: mqtt,
+            servers,
         })
     }
 
@@ -118,14 +111,68 @@ impl Stack {
         }
     }
 
-    /// Ends the services in order.
+    /// Ends the services in order, and removes what a run without a name wrote on real servers.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.shutdown.cancel();
+        let mut failure = None;
         while let Some(ended) = self.services.join_next().await {
             if let Err(error) = ended? {
-                bail!("stop the demo: {error:#}");
+                failure = Some(error);
+            }
+        }
+        if let Servers::Real(Run { stays: false, .. }) = self.servers {
+            remove(&self.host).await?;
+        }
+        match failure {
+            Some(error) => bail!("stop the demo: {error:#}"),
+            None => Ok(()),
+        }
+    }
+}
+
+async fn embedded(settings: &mut Settings, partitions: i32) -> anyhow::Result<Servers> {
+    let mqtt = EmbeddedMqtt::start().await.context("start the embedded MQTT broker")?;
+    let kafka = EmbeddedKafka::start()?;
+    for topic in topics::wanted(&settings.host, partitions, 1) {
+        kafka.create_topic(&topic.name, topic.partitions)?;
+    }
+    let reached = KafkaConfig {
+        brokers: kafka.brokers(),
+        settings: EmbeddedKafka::settings(),
+        ..settings.host.kafka()
+    };
+    settings.use_embedded(mqtt.address(), reached);
+    Ok(Servers::Embedded { _kafka: kafka, _mqtt: mqtt })
+}
+
+/// Makes the topics of a run on real servers; they must not hold anything.
+async fn make_topics(host: &HostConfig, run: &Run, partitions: i32) -> anyhow::Result<()> {
+    topics::make(host, partitions).await.context("make the topics of the run")?;
+    let kafka = host.kafka();
+    let names: Vec<String> =
+        topics::wanted(host, partitions, 1).into_iter().map(|topic| topic.name).collect();
+    weir_kafka::await_topics(&kafka, names.clone()).await?;
+    let look = move || -> anyhow::Result<()> {
+        for name in names {
+            if Consumer::ends(&kafka, &name)?.iter().any(|&(_, end)| end > 0) {
+                bail!("begin: the topic {name:?} holds records; give the run another name");
             }
         }
         Ok(())
+    };
+    let Run { name, .. } = run;
+    tokio::task::spawn_blocking(look).await?.with_context(|| format!("begin the run {name:?}"))
+}
+
+/// Removes the topics and the training rows of a run.
+async fn remove(host: &HostConfig) -> anyhow::Result<()> {
+    let wanted = topics::wanted(host, 1, 1);
+    let names: Vec<&str> = wanted.iter().map(|topic| topic.name.as_str()).collect();
+    Admin::new(&host.kafka())?.delete(&names).await.context("remove the topics of the run")?;
+    if host.store.is_shared() {
+        let schema = Arc::new(host.schema()?);
+        let removed = weir_host::store::remove(&host.store, schema).await;
+        removed.context("remove the training rows of the run")?;
     }
+    Ok(())
 }

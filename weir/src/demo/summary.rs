@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use weir_registry::{Coefficient, Manifest};
 
+use crate::show;
+
 use super::results::{Counts, Predicted, Results, Version};
-use super::show;
 
 /// The most lines, or versions, in one list.
 const LIST_MAX: usize = 40;
@@ -119,23 +120,11 @@ fn coefficients(coefficients: &[Coefficient]) -> Vec<String> {
     let entry = |term: &Coefficient| {
         let name = show::text(&term.name, 32);
         match term.estimate {
-            Some(estimate) => format!("{name} {}", significant(estimate)),
+            Some(estimate) => format!("{name} {}", show::significant(estimate)),
             None => format!("{name} NA"),
         }
     };
     coefficients.iter().take(LIST_MAX).map(entry).collect()
-}
-
-/// Five significant digits.
-fn significant(value: f64) -> String {
-    let digits = format!("{value:.4e}");
-    match digits.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()) {
-        Some(exponent @ -4..=4) => {
-            let decimals = usize::try_from(4 - exponent).expect("the exponent is at most four");
-            format!("{value:.decimals$}")
-        }
-        _ => digits,
-    }
 }
 
 /// Entries in as few lines as they need.
@@ -310,16 +299,5 @@ mod tests {
         assert!(text.contains("  and 60 more stretches\n"), "{text}");
         assert!(text.contains("  and 5 more versions\n"), "{text}");
         assert!(text.contains("1 without prediction"), "{text}");
-    }
-
-    #[test]
-    fn estimates_have_five_digits() {
-        let check = |value, expected: &str| assert_eq!(significant(value), expected);
-        check(0.048_297_858, "0.048298");
-        check(-2.005_652_9, "-2.0057");
-        check(12_345.67, "12346");
-        check(0.0, "0.0000");
-        check(1.234_567e-7, "1.2346e-7");
-        check(9.999_999e12, "1.0000e13");
     }
 }

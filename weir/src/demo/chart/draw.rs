@@ -10,7 +10,8 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::super::show;
+use crate::show;
+
 use super::legend;
 use super::plan::{Mark, Plan};
 

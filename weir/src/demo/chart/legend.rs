@@ -3,7 +3,8 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::super::show;
+use crate::show;
+
 use super::draw::{ALARM, Drawn, INK, Paper, Place, QUIET, marker, text};
 use super::plan::Plan;
 

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use weir_events::{EventTime, ModelVersion};
 
+use crate::show;
+
 use super::super::results::{Predicted, Results, Version};
-use super::super::show;
 
 /// Above this many events, they are gathered into bins.
 const MARKS_MAX: usize = 2_000;

@@ -6,7 +6,7 @@ use roxmltree::{Document, Node};
 
 use super::super::results::Results;
 use super::super::samples;
-use super::{SIZE, png, svg};
+use super::{SIZE, bitmap, svg};
 
 /// The texts in a picture, which must be well-formed and hold nothing but drawing.
 fn texts(svg: &str) -> Vec<String> {
@@ -81,7 +81,7 @@ fn text_from_outside_is_escaped_and_cut() {
     let texts = texts(&svg);
     assert!(texts.iter().any(|text| text == "\"&'"), "{texts:?}");
     assert!(texts.iter().all(|text| text.chars().count() < 200), "{texts:?}");
-    png(&results, 0.15).expect("drawn");
+    bitmap(&results, 0.15).expect("drawn");
 }
 
 #[test]
@@ -94,8 +94,8 @@ fn a_long_run_makes_a_small_picture() {
 /// The title is drawn although no font of this machine was asked for.
 #[test]
 fn the_png_has_twice_the_size_and_text() {
-    let file = png(&Results::default(), 0.15).expect("drawn");
-    let mut reader = ::png::Decoder::new(Cursor::new(file)).read_info().expect("a PNG");
+    let file = bitmap(&Results::default(), 0.15).expect("drawn");
+    let mut reader = png::Decoder::new(Cursor::new(file)).read_info().expect("a PNG");
     let mut pixels = vec![0; reader.output_buffer_size().expect("fits")];
     let info = reader.next_frame(&mut pixels).expect("whole");
     assert_eq!((info.width, info.height), SIZE);

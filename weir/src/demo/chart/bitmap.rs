@@ -18,7 +18,7 @@ const PIXEL: usize = 3;
 ///
 /// # Errors
 /// If drawing or compressing fails.
-pub(crate) fn png(results: &Results, threshold: f64) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn bitmap(results: &Results, threshold: f64) -> anyhow::Result<Vec<u8>> {
     register_font(FONTS, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
         .map_err(|_| anyhow!("read the font of the picture"))?;
     let (width, height) = SIZE;

@@ -1,0 +1,158 @@
+//! Where a run takes place: on brokers inside this process, or on real servers that a file names.
+//!
+//! A run on real servers has names of its own: topics behind a prefix, consumer groups, a line in the MQTT
+//! topics, a database. So it meets neither the plant that uses the servers nor another run.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use weir_agent::AgentConfig;
+use weir_bridge::BridgeConfig;
+use weir_events::EventTime;
+use weir_host::HostConfig;
+use weir_kafka::KafkaConfig;
+use weir_service::ConfigError;
+use weir_service::config::overlay;
+
+/// Payloads up to this size leave the machines, so that larger ones than the bridge takes become dead
+/// letters. The embedded MQTT broker takes 4 MiB.
+const SAMPLE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The longest name of a run: topics and client ids carry it.
+const NAME_CHARS_MAX: usize = 40;
+
+/// Where a run takes place.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// On brokers inside this process.
+    Embedded,
+    /// On real servers.
+    Servers(Run),
+}
+
+impl Place {
+    /// What a run leaves behind, for people.
+    pub(crate) fn what_stays(&self) -> String {
+        match self {
+            Self::Embedded => {
+                "The embedded brokers have forgotten everything. The same loop runs on Mosquitto, Apache \
+                 Kafka and\nMongoDB with --config FILE; in production it is weir-agent, weir-bridge and \
+                 weir-host (--help)."
+                    .to_owned()
+            }
+            Self::Servers(Run { name, stays: true }) => format!(
+                "The topics {name}-* and, with MongoDB, the database {name} stay for you to look at."
+            ),
+            Self::Servers(Run { name, stays: false }) => format!(
+                "The topics {name}-* and, with MongoDB, the database {name} have been removed. With `run = \
+                 \"NAME\"`\nin the file they stay."
+            ),
+        }
+    }
+}
+
+/// A run on real servers.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    /// What its topics, groups, line and database are called.
+    pub(crate) name: String,
+    /// Whether what it wrote stays when it ends: it does if the name was given.
+    pub(crate) stays: bool,
+}
+
+/// The settings of the three services.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) agent: AgentConfig,
+    pub(crate) bridge: BridgeConfig,
+    pub(crate) host: HostConfig,
+}
+
+/// The file of `--config`: the settings of each service that differ from its defaults.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    run: String,
+    agent: toml::Table,
+    bridge: toml::Table,
+    host: toml::Table,
+}
+
+/// Reads where a run takes place, and how the services are set there.
+///
+/// # Errors
+/// If the file cannot be read or a setting cannot be used.
+pub(crate) fn read(file: Option<&Path>) -> Result<(Place, Settings), ConfigError> {
+    let Some(path) = file else { return Ok((Place::Embedded, Settings::new(&File::default())?)) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
+    let file: File = toml::from_str(&text)
+        .map_err(|error| ConfigError::value(format!("{}: {error}", path.display())))?;
+    let (name, stays) = match &*file.run {
+        "" => (format!("demo-{:08x}", RandomState::new().build_hasher().finish() >> 32), false),
+        name => (name.to_owned(), true),
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    if name.len() > NAME_CHARS_MAX || !name.chars().all(plain) {
+        return Err(ConfigError::value(format!(
+            "run: {name:?} must have at most {NAME_CHARS_MAX} letters, digits, '-' and '_'"
+        )));
+    }
+    let mut settings = Settings::new(&file)?;
+    settings.separate(&name, stays);
+    settings.bridge.check()?;
+    settings.agent.check()?;
+    settings.host.check()?;
+    Ok((Place::Servers(Run { name, stays }), settings))
+}
+
+impl Settings {
+    fn new(file: &File) -> Result<Self, ConfigError> {
+        fn service<T: serde::de::DeserializeOwned>(
+            name: &str,
+            defaults: &str,
+            settings: &toml::Table,
+        ) -> Result<T, ConfigError> {
+            overlay(defaults, &settings.to_string())
+                .map_err(|error| ConfigError::value(format!("[{name}]: {error}")))
+        }
+        let mut agent: AgentConfig = service("agent", weir_agent::DEFAULTS, &file.agent)?;
+        let mut bridge: BridgeConfig =
+            service("bridge", weir_bridge::config::DEFAULTS, &file.bridge)?;
+        let mut host: HostConfig = service("host", weir_host::DEFAULTS, &file.host)?;
+        agent.limits.sample_bytes_max = SAMPLE_BYTES_MAX;
+        agent.mqtt.outgoing_bytes_max = 3 * 1024 * 1024;
+        // The clock of a run shows the time of the events, which may lie anywhere.
+        bridge.limits.clock_not_before = EventTime::MIN;
+        // Training rows in a file would outlive the run, and mix with those of the next.
+        host.store.path = PathBuf::new();
+        Ok(Self { agent, bridge, host })
+    }
+
+    /// Gives the run names of its own.
+    fn separate(&mut self, name: &str, stays: bool) {
+        let Self { agent, bridge, host } = self;
+        agent.line = name.to_owned();
+        bridge.subscribe = vec![format!("weir/{name}/#")];
+        bridge.mqtt.client_id = format!("{name}-bridge");
+        if !stays {
+            // What the MQTT broker keeps of the bridge, it shall not keep for long.
+            bridge.mqtt.session_expiry = std::time::Duration::from_secs(300);
+        }
+        bridge.topics = bridge.topics.prefixed(&format!("{name}-"));
+        host.topics = host.topics.prefixed(&format!("{name}-"));
+        host.kafka.group_prefix = name.to_owned();
+        host.store.database = name.to_owned();
+    }
+
+    /// Points the services at brokers of this process.
+    pub(crate) fn use_embedded(&mut self, mqtt: std::net::SocketAddr, kafka: KafkaConfig) {
+        let Self { agent, bridge, host } = self;
+        for link in [&mut agent.mqtt, &mut bridge.mqtt] {
+            (link.host, link.port) = (mqtt.ip().to_string(), mqtt.port());
+        }
+        host.kafka.brokers.clone_from(&kafka.brokers);
+        host.kafka.settings.clone_from(&kafka.settings);
+        bridge.kafka = KafkaConfig { client_id: bridge.kafka.client_id.clone(), ..kafka };
+    }
+}
