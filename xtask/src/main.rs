@@ -2,15 +2,17 @@
 
 mod deploy;
 mod guest;
+mod services;
 mod test;
 mod tidy;
+mod tools;
+mod workspace;
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+
+use workspace::{cargo, report, workspace_root};
 
 /// Chores of the Weir workspace.
 #[derive(Parser)]
@@ -23,6 +25,13 @@ struct Arguments {
 enum Command {
     /// Runs every test.
     Test(test::Arguments),
+    /// Starts and stops the real servers that tests need.
+    Services {
+        #[command(subcommand)]
+        action: services::Action,
+    },
+    /// Looks for the programs that tests and servers need; as root on Debian, installs what is missing.
+    Tools,
     /// Checks the boundaries between crates, and the rules for files and manifests.
     Tidy,
     /// Builds the model template, `model-wasm/template.wasm`.
@@ -34,6 +43,8 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test(arguments) => test::run(&arguments),
+        Command::Services { action } => services::run(&action),
+        Command::Tools => test::ensure_tools(),
         Command::Tidy => tidy::run(),
         Command::Guest(arguments) => guest::run(&arguments),
         Command::Deploy => deploy::run(),
@@ -41,20 +52,4 @@ fn main() -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     eprintln!("error: {error:#}");
     ExitCode::FAILURE
-}
-
-fn workspace_root() -> Result<PathBuf> {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = manifest.parent().context("find the workspace above xtask")?;
-    root.canonicalize().context("resolve the path of the workspace")
-}
-
-/// The cargo that runs this, so that all use one toolchain.
-fn cargo() -> OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
-}
-
-#[expect(clippy::print_stdout, reason = "a command for people")]
-fn report(line: &str) {
-    println!("{line}");
 }

@@ -1,28 +1,78 @@
 //! `cargo xtask test`: every test of the workspace with one command, and how many there were.
+//!
+//! The tests against real servers are among them. The servers are started for it, and those that were not
+//! there before are stopped at the end, also when tests fail; Ctrl-C leaves them to `cargo xtask services
+//! down`. `--embedded` leaves these tests out: what remains needs nothing but Rust and a C and C++ compiler.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::services::{self, Server};
+use crate::tools::{self, Tool};
+
+/// The features behind which the tests against real servers are.
+const SERVER_FEATURES: &str = "weir-e2e/servers,weir-host/servers";
+
+/// What they need besides the servers' own tools.
+const TOOLS: [&Tool; 5] = [
+    &tools::KCAT,
+    &tools::MOSQUITTO_CLIENTS,
+    &tools::OPENSSL,
+    &tools::OPENSSL_HEADERS,
+    &tools::PKG_CONFIG,
+];
+
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only tests that need nothing installed: their brokers are inside the test processes. There are
-    /// no others yet, so this changes nothing; tests against real servers will come beside them.
+    /// Only tests that need nothing installed: their brokers are inside the test processes.
     #[arg(long)]
     embedded: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.embedded {
+        return test(&[], &[], "on embedded brokers; real servers: not tested");
+    }
+    ensure_tools()?;
+    let servers = services::up(&Server::ALL)?;
+    let names: Vec<_> = Server::ALL.iter().map(|server| server.name()).collect();
+    let on = format!("on embedded brokers and on real servers: {}", names.join(", "));
+    let tested = test(&["--features", SERVER_FEATURES], &servers.variables, &on);
+    let stopped = services::down(&servers.started);
+    tested.and(stopped)
+}
+
+/// Sees to it that everything is there that tests and servers need: before minutes are spent on builds.
+pub(crate) fn ensure_tools() -> Result<()> {
+    let servers = Server::ALL.iter().flat_map(|server| server.tools()).copied();
+    tools::ensure(&TOOLS.into_iter().chain(servers).collect::<Vec<_>>())
+}
+
+/// Runs the tests and says how many there were, and on what.
+fn test(options: &[&str], variables: &[(String, String)], on: &str) -> Result<()> {
     let began = Instant::now();
-    let mut child = Command::new(crate::cargo())
-        .args(["test", "--workspace", "--locked"])
-        .current_dir(crate::workspace_root()?)
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("start cargo test")?;
+    let mut command = Command::new(crate::cargo());
+    command.args(["test", "--workspace", "--locked"]).args(options);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    let (Counts { passed, failed, ignored }, status) = count(&mut command)?;
+    let seconds = began.elapsed().as_secs();
+    crate::report(&format!(
+        "\nin {seconds} s: {passed} passed, {failed} failed, {ignored} ignored, {on}"
+    ));
+    if !status.success() {
+        bail!("cargo test failed ({status}); its output above says where");
+    }
+    Ok(())
+}
+
+/// Shows what the tests print, and counts them meanwhile.
+fn count(command: &mut Command) -> Result<(Counts, ExitStatus)> {
+    command.current_dir(crate::workspace_root()?).stdout(Stdio::piped());
+    let mut child = command.spawn().context("start cargo test")?;
     let output = child.stdout.take().context("read what cargo test prints")?;
     let mut counts = Counts::default();
     for line in BufReader::new(output).lines() {
@@ -31,18 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         counts.add(&line);
     }
     let status = child.wait().context("wait for cargo test")?;
-    let Counts { passed, failed, ignored } = counts;
-    let seconds = began.elapsed().as_secs();
-    crate::report(&format!(
-        "\nin {seconds} s: {passed} passed, {failed} failed, {ignored} ignored, on embedded brokers"
-    ));
-    if !arguments.embedded {
-        crate::report("real servers: no tests yet");
-    }
-    if !status.success() {
-        bail!("cargo test failed ({status}); its output above says where");
-    }
-    Ok(())
+    Ok((counts, status))
 }
 
 /// The sums over all test programs.

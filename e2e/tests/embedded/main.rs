@@ -1,6 +1,8 @@
 //! The line as it is deployed: agent, bridge and host as processes of their own, which meet only in the
 //! brokers. The brokers are the embedded ones, in the test's process.
 
+mod commands;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -67,9 +69,8 @@ impl Brokers {
 
     async fn reader(&self, topic: &'static str) -> Consumer {
         let config = KafkaConfig {
-            brokers: self.kafka.brokers(),
-            client_id: "test".into(),
             settings: EmbeddedKafka::settings(),
+            ..KafkaConfig::new(&self.kafka.brokers(), "test")
         };
         let open = move || Consumer::reader(&config, "test", &[topic], Progress::default());
         tokio::task::spawn_blocking(open).await.expect("no panic").expect("starts")
