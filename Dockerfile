@@ -15,17 +15,17 @@ ENV RUSTUP_TOOLCHAIN=1.95.0 \
     CARGO_TERM_COLOR=never \
     CARGO_INCREMENTAL=0
 COPY . .
-# kafka-tls: TLS and SASL to Kafka, with Debian's OpenSSL. Its headers are in this image.
+# TLS and SASL to Kafka with Debian's OpenSSL, whose headers are in this image; MongoDB.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,id=weir-target-${TARGETARCH},sharing=locked \
     cargo build --locked --profile dist --bins \
       --package weir --package weir-agent --package weir-bridge --package weir-host \
-      --features weir/kafka-tls,weir-bridge/kafka-tls,weir-host/kafka-tls \
+      --features weir/full,weir-bridge/kafka-tls,weir-host/kafka-tls \
  && mkdir /programs \
  && cp target/dist/weir target/dist/weir-agent target/dist/weir-bridge target/dist/weir-host /programs/
 
 FROM debian:bookworm-20260824-slim
-# OpenSSL for Kafka, and the authorities that `ca-file = ""` stands for.
+# OpenSSL for Kafka, and the public authorities, for a `ca-file`.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates libssl3 \
