@@ -26,6 +26,8 @@ const STALL: Duration = Duration::from_secs(60);
 /// Fish are counted by each machine from 1, so the machine is part of the key.
 const SCHEMA: &str = "[schema]\nformula = \"Weight ~ Length + Height + Species\"\nfactor = \"Species\"\n\
                       key = [\"device\", \"Fish_Id\"]\ntimestamp = \"Timestamp\"\n";
+/// Machines that send as fast as they can are hours of event time apart.
+const JOIN: &str = "[join]\nlateness = \"24h\"\n";
 
 fn main() -> anyhow::Result<ExitCode> {
     let mut arguments = std::env::args().skip(1);
@@ -53,7 +55,7 @@ async fn run(machines: u64, fish: u64) -> anyhow::Result<String> {
     let host = write(
         "host.toml",
         format!(
-            "{SCHEMA}{names}[kafka]\nbrokers = {kafka:?}\ngroup-prefix = {name:?}\n[store]\npath = {store:?}\n"
+            "{JOIN}{SCHEMA}{names}[kafka]\nbrokers = {kafka:?}\ngroup-prefix = {name:?}\n[store]\npath = {store:?}\n"
         ),
     )?;
     let bridge = write(

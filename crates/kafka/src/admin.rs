@@ -15,9 +15,8 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError as Cause, RDKafkaErrorCode as Code};
 use rdkafka::metadata::Metadata;
 
-use crate::consumer::{Inner, REACH_TIMEOUT, create};
 use crate::context::ProducerCallbacks;
-use crate::reach::{ask, listen, unreachable};
+use crate::reach::{Inner, REACH_TIMEOUT, ask, create, listen, unreachable};
 use crate::{KafkaConfig, KafkaError};
 
 /// How long the brokers may take to make or remove topics, or to describe them.

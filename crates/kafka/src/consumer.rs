@@ -8,75 +8,22 @@
 //! Offsets are committed in the background once a second, and at the end. What is committed may lag
 //! behind what is done; after a crash records come again, and every output is repeatable.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
-use crate::context::ConsumerCallbacks;
+use crate::assignment::{Assignment, ConsumerEvent, Held, Offsets, Resume, pause};
 use crate::poll::Poller;
-use crate::reach::ask;
+use crate::reach::{Inner, create, partitions, watermarks};
+use crate::record::Partition;
 use crate::scan::{Start, span};
-use crate::{KafkaConfig, KafkaError, Progress, Record};
+use crate::{KafkaConfig, KafkaError, Progress};
 
 /// Batches that may wait for the caller.
 const BATCHES_MAX: usize = 4;
-/// How long a broker may take to answer a question at start.
-pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the first question may take: a person who gave a wrong address hears of it within 10 s.
-pub(crate) const REACH_TIMEOUT: Duration = Duration::from_secs(8);
-
-pub(crate) type Inner = BaseConsumer<ConsumerCallbacks>;
-pub(crate) type Offsets = HashMap<(Arc<str>, i32), Resume>;
-
-/// Where to start again after a restart.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Resume {
-    /// The offset of the first record to read.
-    pub offset: i64,
-    /// What the reader wrote down with it; Kafka allows 4096 bytes.
-    pub metadata: String,
-}
-
-impl From<i64> for Resume {
-    fn from(offset: i64) -> Self {
-        Self { offset, metadata: String::new() }
-    }
-}
-
-/// A partition of a topic.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Partition {
-    /// The topic.
-    pub topic: Arc<str>,
-    /// The partition's number.
-    pub partition: i32,
-}
-
-/// A change of the partitions that this member of the group reads.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Assignment {
-    /// These are now read, from where the group committed, or from the beginning.
-    Assigned(Vec<(Partition, Option<Resume>)>),
-    /// These are no longer read: what is known about them must be dropped.
-    Revoked(Vec<Partition>),
-}
-
-/// What a consumer hands over, in order.
-#[derive(Debug)]
-pub enum ConsumerEvent {
-    /// The assignment changed.
-    Assignment(Assignment),
-    /// Records, in order within each partition. Never empty.
-    Records(Vec<Record>),
-    /// The consumer cannot go on.
-    Failed(String),
-}
 
 /// A consumer of one group, or a reader of whole topics.
 pub struct Consumer {
@@ -88,37 +35,6 @@ pub struct Consumer {
     name: Arc<str>,
     progress: Progress,
     thread: Option<JoinHandle<()>>,
-}
-
-/// The partitions that the caller has paused.
-#[derive(Default, Debug)]
-pub(crate) struct Held(Mutex<HashSet<(Arc<str>, i32)>>);
-
-impl Held {
-    fn set(&self, topic: &str, partition: i32, paused: bool) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if paused {
-            held.insert((topic.into(), partition));
-        } else {
-            held.retain(|(held, number)| (&**held, *number) != (topic, partition));
-        }
-    }
-
-    pub(crate) fn contains(&self, topic: &str, partition: i32) -> bool {
-        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.iter().any(|(held, number)| (&**held, *number) == (topic, partition))
-    }
-}
-
-/// Stops or resumes fetching one partition.
-pub(crate) fn pause(inner: &Inner, topic: &str, partition: i32, paused: bool) {
-    let mut list = TopicPartitionList::new();
-    list.add_partition(topic, partition);
-    let result = if paused { inner.pause(&list) } else { inner.resume(&list) };
-    if let Err(error) = result {
-        // Only for a partition that was revoked meanwhile, which is not fetched anyway.
-        tracing::debug!(%error, topic, partition, "pause or resume of a partition failed");
-    }
 }
 
 impl std::fmt::Debug for Consumer {
@@ -285,39 +201,4 @@ impl Drop for Consumer {
             std::thread::spawn(leaving);
         }
     }
-}
-
-pub(crate) fn create(config: &KafkaConfig, group: &str) -> Result<Inner, KafkaError> {
-    let callbacks = ConsumerCallbacks::default();
-    Ok(config.consumer(group)?.create_with_context(callbacks)?)
-}
-
-pub(crate) fn partitions(
-    inner: &Inner,
-    config: &KafkaConfig,
-    topic: &str,
-) -> Result<Vec<i32>, KafkaError> {
-    let metadata =
-        ask(inner, config, REACH_TIMEOUT, |slice| inner.fetch_metadata(Some(topic), slice))?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    let error = found.and_then(|found| found.error()).map(RDKafkaErrorCode::from);
-    if error == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
-        return Err(KafkaError::TopicForbidden(topic.to_owned()));
-    }
-    let ids =
-        found.map(|found| found.partitions().iter().map(|partition| partition.id()).collect());
-    match ids {
-        Some(ids) if !Vec::is_empty(&ids) => Ok(ids),
-        _ => Err(KafkaError::NoSuchTopic(topic.to_owned())),
-    }
-}
-
-/// The offset of the oldest record of a partition, and the one behind the newest.
-pub(crate) fn watermarks(
-    inner: &Inner,
-    config: &KafkaConfig,
-    topic: &str,
-    partition: i32,
-) -> Result<(i64, i64), KafkaError> {
-    ask(inner, config, ANSWER_TIMEOUT, |slice| inner.fetch_watermarks(topic, partition, slice))
 }

@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use weir_service::ConfigError;
 
-use crate::consumer::Partition;
+use crate::record::Partition;
 
 /// The same trouble is told again after this time only: librdkafka reports it several times a second.
 const REPEAT: Duration = Duration::from_secs(30);

@@ -11,6 +11,7 @@
 //! - Every queue is bounded, and full queues hold back their source instead of dropping.
 
 mod admin;
+mod assignment;
 mod config;
 mod consumer;
 mod context;
@@ -23,11 +24,12 @@ mod scan;
 mod topics;
 
 pub use admin::{Admin, ClusterState, Creation, NewTopicSpec, TopicState};
+pub use assignment::{Assignment, ConsumerEvent, Resume};
 pub use config::KafkaConfig;
-pub use consumer::{Assignment, Consumer, ConsumerEvent, Partition, Resume};
+pub use consumer::Consumer;
 pub use producer::{Class, Delivery, DeliveryError, Producer, SendError};
 pub use progress::Progress;
-pub use record::{NewRecord, Record};
+pub use record::{NewRecord, Partition, Record};
 pub use scan::{Scan, Start};
 pub use topics::await_topics;
 

@@ -14,11 +14,10 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use crate::Record;
-use crate::consumer::{
-    ANSWER_TIMEOUT, Assignment, ConsumerEvent, Held, Inner, Offsets, Partition, Resume, pause,
-};
+use crate::assignment::{Assignment, ConsumerEvent, Held, Offsets, Resume, pause};
 use crate::context::Rebalanced;
+use crate::reach::{ANSWER_TIMEOUT, Inner};
+use crate::record::{Partition, Record};
 
 /// Records in one batch.
 const BATCH_MAX: usize = 500;

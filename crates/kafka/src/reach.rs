@@ -6,16 +6,57 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError as Cause, KafkaResult, RDKafkaErrorCode};
 
-use crate::consumer::Inner;
+use crate::context::ConsumerCallbacks;
 use crate::{KafkaConfig, KafkaError};
 
+pub(crate) type Inner = BaseConsumer<ConsumerCallbacks>;
+
+/// How long a broker may take to answer a question at start.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the first question may take: a person who gave a wrong address hears of it within 10 s.
+pub(crate) const REACH_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a question waits before the events are looked at.
 const SLICE: Duration = Duration::from_secs(1);
 /// The least time between two questions, should they fail at once.
 const PAUSE: Duration = Duration::from_millis(50);
+
+pub(crate) fn create(config: &KafkaConfig, group: &str) -> Result<Inner, KafkaError> {
+    let callbacks = ConsumerCallbacks::default();
+    Ok(config.consumer(group)?.create_with_context(callbacks)?)
+}
+
+pub(crate) fn partitions(
+    inner: &Inner,
+    config: &KafkaConfig,
+    topic: &str,
+) -> Result<Vec<i32>, KafkaError> {
+    let metadata =
+        ask(inner, config, REACH_TIMEOUT, |slice| inner.fetch_metadata(Some(topic), slice))?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let error = found.and_then(|found| found.error()).map(RDKafkaErrorCode::from);
+    if error == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
+        return Err(KafkaError::TopicForbidden(topic.to_owned()));
+    }
+    let ids =
+        found.map(|found| found.partitions().iter().map(|partition| partition.id()).collect());
+    match ids {
+        Some(ids) if !Vec::is_empty(&ids) => Ok(ids),
+        _ => Err(KafkaError::NoSuchTopic(topic.to_owned())),
+    }
+}
+
+/// The offset of the oldest record of a partition, and the one behind the newest.
+pub(crate) fn watermarks(
+    inner: &Inner,
+    config: &KafkaConfig,
+    topic: &str,
+    partition: i32,
+) -> Result<(i64, i64), KafkaError> {
+    ask(inner, config, ANSWER_TIMEOUT, |slice| inner.fetch_watermarks(topic, partition, slice))
+}
 
 /// Has a client that has not begun to read put a question, until it is answered, `patience` is over, or the
 /// client is refused. Blocks.

@@ -6,6 +6,15 @@ use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Header, Headers, OwnedHeaders};
 use weir_events::{EventTime, RowPosition};
 
+/// A partition of a topic.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Partition {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition's number.
+    pub partition: i32,
+}
+
 /// A record that was read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {

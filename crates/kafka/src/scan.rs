@@ -14,9 +14,8 @@ use rdkafka::error::{KafkaError as Cause, RDKafkaErrorCode as Code};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use weir_events::{EventTime, RowPosition};
 
-use crate::consumer::{ANSWER_TIMEOUT, Inner, partitions, watermarks};
 use crate::context::ConsumerCallbacks;
-use crate::reach::{ask, unreachable};
+use crate::reach::{ANSWER_TIMEOUT, Inner, ask, partitions, unreachable, watermarks};
 use crate::{KafkaConfig, KafkaError, Record};
 
 /// Where reading begins.

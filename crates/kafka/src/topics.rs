@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::consumer::{Inner, create, partitions};
+use crate::reach::{Inner, create, partitions};
 use crate::{KafkaConfig, KafkaError};
 
 /// The pauses between two looks, doubling from the one to the other.

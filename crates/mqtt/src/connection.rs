@@ -17,17 +17,8 @@ use rumqttc::v5::{AsyncClient, Event, EventLoop};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::connector::Connector;
+use crate::connector::{Connector, Session};
 use crate::error::LinkError;
-
-/// Whether the broker may keep what it knows about this client.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Session {
-    /// Starts with nothing and leaves nothing behind.
-    Clean,
-    /// Goes on where the last connection with this client id ended.
-    Kept,
-}
 
 /// What the polling task hands on.
 pub(crate) type LinkEvent = Result<Event, LinkError>;

@@ -7,10 +7,18 @@ use rumqttc::{TlsConfiguration, Transport};
 use weir_service::ConfigError;
 
 use crate::config::MqttConfig;
-use crate::connection::Session;
 
 /// The section of secrets, as messages name it.
 const SECTION: &str = "mqtt.security";
+
+/// Whether the broker may keep what it knows about this client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Session {
+    /// Starts with nothing and leaves nothing behind.
+    Clean,
+    /// Goes on where the last connection with this client id ended.
+    Kept,
+}
 
 /// What connections are made from. Cheap to clone.
 #[derive(Clone)]

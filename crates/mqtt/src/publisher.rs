@@ -13,8 +13,8 @@ use rumqttc::v5::Event;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnAck, Packet, PubAck, PubAckReason};
 
-use crate::connection::{Connection, Session};
-use crate::connector::Connector;
+use crate::connection::Connection;
+use crate::connector::{Connector, Session};
 use crate::error::LinkError;
 use crate::in_flight::InFlight;
 

@@ -20,8 +20,8 @@ use tokio::time::Instant;
 
 use crate::acks::{AckToken, Acks, UNACKED_MAX};
 use crate::backoff::Backoff;
-use crate::connection::{Connection, Session};
-use crate::connector::Connector;
+use crate::connection::Connection;
+use crate::connector::{Connector, Session};
 use crate::error::LinkError;
 
 /// A received message.
