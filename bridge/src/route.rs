@@ -1,4 +1,4 @@
-//! Where an MQTT topic leads: `weir/<line>/<device>/<kind>`.
+//! Where an MQTT topic leads: `weir/<line>/<device>/<kind>`, where the settings name no other root.
 //!
 //! The line and the device are those of the topic, never of a payload: a broker's access rules bind
 //! the topic's levels to a certificate or user, and nothing binds a payload. Any other depth or kind
@@ -9,13 +9,12 @@
 use serde::{Deserialize, Serialize};
 use weir_events::{EventKind, Rejection};
 
-/// The first level of every topic that the bridge reads.
-const ROOT: &str = "weir";
-
-/// The words of the last topic level.
+/// The words of topics: the first level, and the last.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Kinds {
+    /// The first level of every topic.
+    pub root: String,
     /// Announces the cheap numbers.
     pub measurement: String,
     /// Announces the expensive number.
@@ -24,11 +23,11 @@ pub struct Kinds {
 
 impl Default for Kinds {
     fn default() -> Self {
-        Self { measurement: "measurement".into(), target: "weight".into() }
+        Self { root: "weir".into(), measurement: "measurement".into(), target: "weight".into() }
     }
 }
 
-/// The words of the last topic level contradict each other.
+/// The words of topics contradict each other.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("kinds: {0:?} must be one topic level, and another one than its neighbour")]
 pub struct KindsError(String);
@@ -40,8 +39,10 @@ impl Kinds {
     /// The first word that cannot.
     pub fn check(&self) -> Result<(), KindsError> {
         let one_level = |word: &str| !word.is_empty() && !word.contains(['/', '+', '#', '\0']);
-        if !one_level(&self.measurement) {
-            return Err(KindsError(self.measurement.clone()));
+        for word in [&self.root, &self.measurement] {
+            if !one_level(word) {
+                return Err(KindsError(word.clone()));
+            }
         }
         if !one_level(&self.target) || self.target == self.measurement {
             return Err(KindsError(self.target.clone()));
@@ -67,10 +68,10 @@ impl<'a> Route<'a> {
     pub fn of(topic: &'a str, kinds: &Kinds) -> Result<Self, Rejection> {
         let mut rest = topic.split('/');
         let levels = [rest.next(), rest.next(), rest.next(), rest.next(), rest.next()];
-        let [Some(ROOT), Some(line), Some(device), Some(word), None] = levels else {
+        let [Some(root), Some(line), Some(device), Some(word), None] = levels else {
             return Err(Rejection::unknown_topic(topic));
         };
-        if line.is_empty() || device.is_empty() {
+        if root != kinds.root || line.is_empty() || device.is_empty() {
             return Err(Rejection::unknown_topic(topic));
         }
         let kind = if word == kinds.measurement {
@@ -124,16 +125,19 @@ mod tests {
 
     #[test]
     fn another_line_has_other_words() {
-        let kinds = Kinds { measurement: "load".into(), target: "energy".into() };
+        let kinds =
+            Kinds { root: "plant".into(), measurement: "load".into(), target: "energy".into() };
         assert_eq!(kinds.check(), Ok(()));
-        assert_eq!(Route::of("weir/a/b/energy", &kinds).map(|r| r.kind), Ok(EventKind::Target));
-        assert!(Route::of("weir/a/b/weight", &kinds).is_err());
+        assert_eq!(Route::of("plant/a/b/energy", &kinds).map(|r| r.kind), Ok(EventKind::Target));
+        assert!(Route::of("plant/a/b/weight", &kinds).is_err());
+        assert!(Route::of("weir/a/b/energy", &kinds).is_err());
     }
 
     #[test]
     fn words_that_cannot_be_told_apart_are_refused() {
         let check = |measurement: &str, target: &str, wrong: &str| {
-            let kinds = Kinds { measurement: measurement.into(), target: target.into() };
+            let (measurement, target) = (measurement.into(), target.into());
+            let kinds = Kinds { measurement, target, ..Kinds::default() };
             assert_eq!(kinds.check(), Err(KindsError(wrong.into())));
         };
         check("same", "same", "same");

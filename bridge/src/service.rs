@@ -31,6 +31,10 @@ use crate::transform::Transform;
 /// How often a clock that is wrong is looked at again.
 const CLOCK_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long the acknowledgements and the DISCONNECT may take. With `limits.drain-grace` before it, an end
+/// stays below 10 s.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+
 /// Runs a bridge until `shutdown`.
 ///
 /// Brokers that are away, and topics that are not there yet, are waited for without limit. `clock` tells when a message is received, and so
@@ -131,7 +135,7 @@ impl Bridge<'_> {
             end = self.drain(&subscriber.acks(), &mut outlet).await;
         }
         // Sends the acknowledgements that were given, and leaves the queue to the broker.
-        subscriber.close(self.config.limits.drain_grace).await;
+        subscriber.close(CLOSE_GRACE).await;
         outlet.discard().await;
         end
     }

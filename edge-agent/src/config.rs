@@ -35,10 +35,12 @@ pub struct AgentConfig {
     pub schema: SchemaConfig,
 }
 
-/// The last level of the MQTT topic, by kind of event.
+/// The first level of the MQTT topic, and the last, by kind of event.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TopicWords {
+    /// The first level.
+    pub root: String,
     /// For measurements.
     pub measurement: String,
     /// For targets.
@@ -86,6 +88,7 @@ impl AgentConfig {
         let levels = [
             ("line", &self.line),
             ("device", &self.device),
+            ("topics.root", &self.topics.root),
             ("topics.measurement", &self.topics.measurement),
             ("topics.target", &self.topics.target),
         ];
@@ -135,7 +138,7 @@ impl AgentConfig {
             EventKind::Measurement => &self.topics.measurement,
             EventKind::Target => &self.topics.target,
         };
-        format!("weir/{}/{}/{word}", self.line, self.device)
+        format!("{}/{}/{}/{word}", self.topics.root, self.line, self.device)
     }
 
     /// When a regular machine's events happen.

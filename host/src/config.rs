@@ -197,12 +197,9 @@ impl HostConfig {
     /// # Errors
     /// If a value makes no sense or names a file that cannot be used; the message names the setting.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let schema = self.schema()?;
+        self.schema()?;
         self.limits()?;
         self.kafka().check()?;
-        if self.store.is_shared() {
-            crate::store::check_shared(&self.store, &schema)?;
-        }
         let positive = |name: &str, fine: bool| {
             if fine {
                 Ok(())
@@ -231,6 +228,17 @@ impl HostConfig {
             let message = "roles: sink and train must be in one process, since only one can open the \
                            file in store.path; set store.uri for a store that they can share";
             return Err(ConfigError::value(message));
+        }
+        Ok(())
+    }
+
+    /// Checks the settings of the store, and the files that they name. Only who opens it needs them.
+    ///
+    /// # Errors
+    /// If a setting makes no sense or names a file that cannot be used.
+    pub fn check_store(&self) -> Result<(), ConfigError> {
+        if self.store.is_shared() {
+            crate::store::check_shared(&self.store, &self.schema()?)?;
         }
         Ok(())
     }

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
             config.kafka.brokers = brokers;
         }
         if arguments.check_config {
+            config.check_store()?;
             use std::io::Write as _;
             std::io::stdout().write_all(weir_service::config::show(&config)?.as_bytes())?;
             return Ok(ExitCode::SUCCESS);

@@ -30,6 +30,9 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     config.check()?;
+    if config.roles.contains(&Role::Sink) || config.roles.contains(&Role::Train) {
+        config.check_store()?;
+    }
     let schema = Arc::new(config.schema()?);
     let (kafka, topics) = (config.kafka(), roles::topics(&config.roles, &config.topics));
     tokio::select! {

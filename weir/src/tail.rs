@@ -7,11 +7,12 @@ mod row;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use weir_events::Schema;
 use weir_kafka::{Consumer, ConsumerEvent, Progress, Record, Start};
-use weir_service::{SystemClock, shutdown_on_signals};
+use weir_service::{Shutdown, SystemClock, shutdown_on_signals};
 
 use crate::line::Line;
 use crate::output;
@@ -67,6 +68,7 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     tracing::info!(topic = config.topics.joined, "showing joined events");
+    tokio::spawn(end_at_last(shutdown.clone()));
     let mut printer = Printer::new(&arguments, schema);
     let mut wanted = output::is_read(printer.header())?;
     while wanted {
@@ -83,6 +85,15 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     consumer.close().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Ends the process when the end that was asked for does not come: the reader of a full pipe has stopped, and
+/// writing to it waits for ever. Nothing is lost, since nothing is committed.
+async fn end_at_last(shutdown: Shutdown) {
+    const GRACE: Duration = Duration::from_secs(3);
+    shutdown.cancelled().await;
+    tokio::time::sleep(GRACE).await;
+    std::process::exit(0);
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -12,6 +12,15 @@ use crate::KafkaError;
 /// The section of secrets, as messages name it.
 const SECTION: &str = "kafka.security";
 
+/// Settings of librdkafka that must not stand where `--check-config` would print them.
+const SECRETS: [&str; 5] = [
+    "sasl.password",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.password",
+    "sasl.oauthbearer.client.secret",
+];
+
 /// How to reach Kafka.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -45,6 +54,11 @@ impl KafkaConfig {
     /// # Errors
     /// The first setting that cannot.
     pub fn check(&self) -> Result<(), ConfigError> {
+        if let Some(secret) = SECRETS.iter().find(|&&name| self.settings.contains_key(name)) {
+            return Err(ConfigError::value(format!(
+                "kafka.settings.{secret:?}: is a secret, and settings are shown; use the files of {SECTION}"
+            )));
+        }
         self.secrets().map(drop)
     }
 

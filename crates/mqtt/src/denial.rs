@@ -82,6 +82,10 @@ fn handshake(error: &RustlsError) -> Option<Denial> {
         RustlsError::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => Denial::new("the broker's certificate is for another host", HOST),
+        // Our own clock may be wrong, until somebody or something sets it.
+        RustlsError::InvalidCertificate(
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+        ) => None,
         RustlsError::InvalidCertificate(cause) => {
             Denial::new(format!("the broker's certificate is not accepted: {cause}"), CA)
         }

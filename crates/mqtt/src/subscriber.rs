@@ -1,8 +1,9 @@
 //! Receiving messages for good: a persistent session, manual acknowledgements, and no end.
 //!
 //! The session is kept by the broker under a fixed client id (`clean_start` false, finite expiry), so that
-//! messages of an outage wait there. The broker may have forgotten it, and the filters may have changed:
-//! so they are subscribed after every CONNACK, which changes nothing where they are still known. A refused
+//! messages of an outage wait there. The broker may have forgotten it, and filters may have been added:
+//! so they are subscribed after every CONNACK, which changes nothing where they are still known. A filter that
+//! was taken out stays subscribed as long as the session lives. A refused
 //! subscription is an error like a lost connection: reported, and tried again.
 //!
 //! MQTT resends an unacknowledged message only on a new connection. Messages that were received before

@@ -46,8 +46,10 @@ fn a_named_run_stays_and_is_not_mixed_with_another() {
     let arguments = ["demo", "--events", "20", "--speed", "max", "--json", "--config", &config];
     let first = results(&complete("weir", &arguments));
     assert_eq!(first["joined"], 20);
-    let rows =
-        complete("weir", &["tail", "--from-beginning", "-n", "20", "--config", &site.host("")]);
+    let joined = format!("[topics]\njoined = \"demo-{}-weight-diff\"\n", site.name);
+    let topics = site.file("topics.toml", &joined);
+    let (kafka, from) = (address(KAFKA), ["--from-beginning", "-n", "20", "--config", &topics]);
+    let rows = complete("weir", &[&["tail", "--kafka", &kafka], &from[..]].concat());
     assert!(rows.lines().count() >= 20, "{rows}");
     let (code, _, log) = run("weir", &arguments);
     assert_eq!(code, Some(1), "{log}");

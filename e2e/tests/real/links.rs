@@ -111,6 +111,20 @@ fn a_wrong_link_to_kafka_names_the_setting() {
     }
 }
 
+/// A machine and a bridge that log in by password.
+#[test]
+fn users_with_passwords_are_let_in() {
+    let site = Site::with_topics(1);
+    let bridge = Security { user: "bridge", password: "mqtt-bridge", ..Security::new("mqtt") };
+    let open = format!("[kafka]\nbrokers = {:?}\n", address(KAFKA));
+    let bridge = site.start_bridge(&site.bridge_with(&mqtt(MQTT_USERS, &bridge), &open));
+    let line = format!("line = {:?}\ndevice = \"device-1\"\n", site.name);
+    let agent = site.file("agent.toml", &format!("{line}{}", mqtt(MQTT_USERS, &USER)));
+    let printed = complete("weir-agent", &[&["--config", &agent], &SIMULATE[..]].concat());
+    assert!(printed.starts_with("taken 6  acknowledged 6"), "{printed}");
+    bridge.terminate();
+}
+
 /// Every link encrypted, every program with the rights of its role and no others.
 #[test]
 fn the_loop_runs_over_secured_links() {

@@ -25,7 +25,7 @@ pub(crate) async fn run(
     let producer = context.producer.clone();
     let mut catalog = Catalog::open(&context.kafka(), producer, &topics.models, model).await?;
     let mut input = context.consume(Role::Train, &[&topics.trigger])?;
-    while let Some(work) = input.next().await? {
+    'work: while let Some(work) = input.next().await? {
         let records = match work {
             Work::Records(records) => records,
             Work::Assignment(Assignment::Assigned(assigned)) => {
@@ -37,7 +37,11 @@ pub(crate) async fn run(
         for record in &records {
             let mut outputs = Outputs::new(&context.producer);
             match context.schema.decode_trigger(record.payload()) {
-                Ok(trigger) => retrain(context, store, trainer, &mut catalog, &trigger).await?,
+                // A trigger whose training is cut off by the end comes again.
+                Ok(trigger) => tokio::select! {
+                    done = retrain(context, store, trainer, &mut catalog, &trigger) => done?,
+                    () = context.shutdown.cancelled() => break 'work,
+                },
                 Err(rejection) => outputs.dead_letter(record, &rejection).await?,
             }
             outputs.settle().await?;

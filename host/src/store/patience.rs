@@ -1,7 +1,7 @@
 //! Asks a store again until it has done as asked: a server may be away for a while.
 //!
 //! What the caller holds stays held meanwhile. A person who reads the log sees one line when the trouble
-//! begins, one when its reason changes, and one when it is over.
+//! begins, when its reason changes and from time to time, and one when it is over.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -12,6 +12,8 @@ use super::StoreError;
 
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
+/// The same trouble is told again after this time only.
+const REPEAT: Duration = Duration::from_secs(30);
 
 /// Repeats a request until it succeeds. None if the host shuts down first.
 ///
@@ -21,9 +23,14 @@ pub(crate) async fn until_done<T, F: Future<Output = Result<T, StoreError>>>(
     shutdown: &Shutdown,
     mut request: impl FnMut() -> F,
 ) -> Result<Option<T>, StoreError> {
-    let (began, mut pause, mut told) = (Instant::now(), PAUSE_MIN, None);
+    let (began, mut pause) = (Instant::now(), PAUSE_MIN);
+    let mut told: Option<(String, Instant)> = None;
     loop {
-        let error = match request().await {
+        let answer = tokio::select! {
+            answer = request() => answer,
+            () = shutdown.cancelled() => return Ok(None),
+        };
+        let error = match answer {
             Ok(done) => {
                 if told.is_some() {
                     let after = began.elapsed();
@@ -34,11 +41,9 @@ pub(crate) async fn until_done<T, F: Future<Output = Result<T, StoreError>>>(
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) => chain(&error),
         };
-        if told.as_ref() == Some(&error) {
-            tracing::debug!(error, retry_in = ?pause, "the store of training rows is still away");
-        } else {
+        if !told.as_ref().is_some_and(|(before, at)| *before == error && at.elapsed() < REPEAT) {
             tracing::warn!(error, "the store of training rows is away; trying until it is back");
-            told = Some(error);
+            told = Some((error, Instant::now()));
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}

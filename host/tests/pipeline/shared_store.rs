@@ -1,13 +1,11 @@
 //! A host whose training rows are in a server of MongoDB's protocol, which is away for a while.
 //!
 //! The server is named by an environment variable, as `cargo xtask services up` prints it; without it the
-//! tests fail. What they store is in a database of their own, which stays: a store never deletes.
+//! tests fail. What they store is in a database of their own.
 
 use std::net::SocketAddr;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use weir_embedded::proxy::Proxy;
 use weir_events::{EventTime, RowPosition};
 use weir_host::store::{MongoStore, RowOrder, TrainingStore as _};
 use weir_host::{HostConfig, Role};
@@ -23,42 +21,10 @@ fn server() -> SocketAddr {
     address.replace("localhost", "127.0.0.1").parse().expect("one plain address")
 }
 
-/// The way to the server. While it is closed, connections end and new ones end at once.
-struct Way {
-    address: SocketAddr,
-    open: watch::Sender<bool>,
-    _accepting: JoinSet<()>,
-}
-
-impl Way {
-    async fn new(open: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let open = watch::Sender::new(open);
-        let watching = open.subscribe();
-        let mut accepting = JoinSet::new();
-        accepting.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((client, _)) = listener.accept().await {
-                connections.spawn(forward(client, watching.clone()));
-            }
-        });
-        Self { address, open, _accepting: accepting }
-    }
-}
-
-async fn forward(mut client: TcpStream, mut open: watch::Receiver<bool>) {
-    let mut server = TcpStream::connect(server()).await.expect("the server is there");
-    tokio::select! {
-        _ = open.wait_for(|open| !open) => {}
-        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
-    }
-}
-
-fn configure(config: &mut HostConfig, way: &Way, roles: impl IntoIterator<Item = Role>) {
+fn configure(config: &mut HostConfig, way: &Proxy, roles: impl IntoIterator<Item = Role>) {
     let folder = tempfile::tempdir().expect("temporary folder");
     let name = folder.path().file_name().expect("a name").to_string_lossy().replace('.', "");
-    config.store.uri = format!("mongodb://{}/?serverSelectionTimeoutMS=500", way.address);
+    config.store.uri = format!("mongodb://{}/?serverSelectionTimeoutMS=500", way.address());
     config.store.database = format!("test-{name}");
     config.roles = roles.into_iter().collect();
 }
@@ -77,7 +43,8 @@ async fn all_is_stored(line: &Line, store: &MongoStore) {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_wait_for_a_server_that_is_away() {
     let mut line = Line::start(1);
-    let way = Way::new(false).await;
+    let way = Proxy::start(server()).await.expect("starts");
+    way.close();
     configure(&mut line.config, &way, [Role::Predict, Role::Join, Role::Sink]);
     line.publish(&training_rows(&["salmon"])).await;
     let host = line.host();
@@ -88,19 +55,19 @@ async fn rows_wait_for_a_server_that_is_away() {
         while line.records(joined).await.len() < first.len() {}
     })
     .await;
-    way.open.send_replace(true);
+    way.open();
     line.ready().await;
     line.settled().await;
     let store = MongoStore::connect(&line.config.store, line.schema()).await.expect("valid");
     assert_eq!(store.count().await.expect("counted"), 40);
-    way.open.send_replace(false);
+    way.close();
     line.pass(&rest).await;
     soon("rows that are joined without the store", async {
         while line.records(joined).await.len() < 100 {}
     })
     .await;
     store.count().await.expect_err("the server is away");
-    way.open.send_replace(true);
+    way.open();
     line.settled().await;
     all_is_stored(&line, &store).await;
     host.stop().await;
@@ -110,7 +77,7 @@ async fn rows_wait_for_a_server_that_is_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sink_and_train_are_processes_of_their_own() {
     let mut line = Line::start(1);
-    let way = Way::new(true).await;
+    let way = Proxy::start(server()).await.expect("starts");
     configure(&mut line.config, &way, [Role::Predict, Role::Join, Role::Drift, Role::Train]);
     let first = line.publish(&training_rows(&["salmon"])).await.1;
     let trainer = line.host();

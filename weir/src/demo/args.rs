@@ -26,7 +26,7 @@ Examples:
 The embedded brokers forget everything at the end. The file of --config has the sections [agent], [bridge] and
 [host], each with the settings of weir-agent, weir-bridge and weir-host that differ from their defaults:
 
-  run = \"try-1\"              # names its topics, groups and database, which then stay; else removed
+  run = \"try-1\"              # topics demo-try-1-*, database demo-try-1 stay; without it they are removed
   [agent.mqtt]
   host = \"mosquitto.example\"
   [bridge.mqtt]

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tokio::sync::oneshot;
 use weir_agent::{Pace, Parts, Speed};
 use weir_host::model::{Catalog, Trained, Trainer};
@@ -64,8 +64,12 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     let out = input.out.clone();
     let began = Instant::now();
+    let interrupted = weir_service::shutdown_on_signals().context("listen to signals")?;
     let mut stack = Stack::start(place, settings, arguments.partitions, arguments.start).await?;
-    let results = run(&arguments, input, &trainer, &mut stack).await;
+    let results = tokio::select! {
+        results = run(&arguments, input, &trainer, &mut stack) => results,
+        () = interrupted.cancelled() => Err(anyhow!("run the demo: interrupted")),
+    };
     let stopped = stack.stop().await;
     let results = results?;
     stopped?;

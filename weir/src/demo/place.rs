@@ -1,7 +1,7 @@
 //! Where a run takes place: on brokers inside this process, or on real servers that a file names.
 //!
-//! A run on real servers has names of its own: topics behind a prefix, consumer groups, a line in the MQTT
-//! topics, a database. So it meets neither the plant that uses the servers nor another run.
+//! A run on real servers has names of its own, which begin with `demo-`: topics, consumer groups, the root of
+//! the MQTT topics, a database. So it meets neither the plant that uses the servers nor another run.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ impl Place {
 /// A run on real servers.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
-    /// What its topics, groups, line and database are called.
+    /// What its topics, groups and database are called.
     pub(crate) name: String,
     /// Whether what it wrote stays when it ends: it does if the name was given.
     pub(crate) stays: bool,
@@ -90,12 +90,14 @@ pub(crate) fn read(file: Option<&Path>) -> Result<(Place, Settings), ConfigError
         .map_err(|error| ConfigError::value(format!("{}: {error}", path.display())))?;
     let (name, stays) = match &*file.run {
         "" => (format!("demo-{:08x}", RandomState::new().build_hasher().finish() >> 32), false),
-        name => (name.to_owned(), true),
+        name => (format!("demo-{name}"), true),
     };
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     if name.len() > NAME_CHARS_MAX || !name.chars().all(plain) {
         return Err(ConfigError::value(format!(
-            "run: {name:?} must have at most {NAME_CHARS_MAX} letters, digits, '-' and '_'"
+            "run: {:?} must have at most {} letters, digits, '-' and '_'",
+            file.run,
+            NAME_CHARS_MAX - "demo-".len()
         )));
     }
     let mut settings = Settings::new(&file)?;
@@ -103,6 +105,7 @@ pub(crate) fn read(file: Option<&Path>) -> Result<(Place, Settings), ConfigError
     settings.bridge.check()?;
     settings.agent.check()?;
     settings.host.check()?;
+    settings.host.check_store()?;
     Ok((Place::Servers(Run { name, stays }), settings))
 }
 
@@ -132,8 +135,10 @@ impl Settings {
     /// Gives the run names of its own.
     fn separate(&mut self, name: &str, stays: bool) {
         let Self { agent, bridge, host } = self;
-        agent.line = name.to_owned();
-        bridge.subscribe = vec![format!("weir/{name}/#")];
+        agent.topics.root = name.to_owned();
+        bridge.kinds.root = name.to_owned();
+        bridge.subscribe = vec![format!("{name}/#")];
+        agent.mqtt.client_id = format!("{name}-agent");
         bridge.mqtt.client_id = format!("{name}-bridge");
         if !stays {
             // What the MQTT broker keeps of the bridge, it shall not keep for long.

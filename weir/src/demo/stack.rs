@@ -49,7 +49,17 @@ impl Stack {
         let servers = match place {
             Place::Embedded => embedded(&mut settings, partitions).await?,
             Place::Servers(run) => {
-                make_topics(&settings.host, &run, partitions).await?;
+                tracing::warn!(
+                    run = run.name,
+                    "running on real servers; its topics begin with this name"
+                );
+                if let Err(error) = make_topics(&settings.host, &run, partitions).await {
+                    if !run.stays {
+                        // Some may have been made; why not all of them is what matters.
+                        drop(remove(&settings.host).await);
+                    }
+                    return Err(error);
+                }
                 Servers::Real(run)
             }
         };
@@ -116,7 +126,7 @@ impl Stack {
         self.shutdown.cancel();
         let mut failure = None;
         while let Some(ended) = self.services.join_next().await {
-            if let Err(error) = ended? {
+            if let Err(error) = ended.unwrap_or_else(|panicked| Err(panicked.into())) {
                 failure = Some(error);
             }
         }

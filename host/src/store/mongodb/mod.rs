@@ -6,7 +6,8 @@
 //! The server waits for that also when it refuses a duplicate.
 //!
 //! One index, in the order of rows, answers [`TrainingStore::newest`]; `_id`'s answers `contains`. Rows are
-//! only ever inserted and read: how long they are kept is decided by whoever looks after the database.
+//! only ever inserted and read (a run that has a database of its own removes it whole): how long they are
+//! kept is decided by whoever looks after the database.
 //!
 //! Every call is bounded in time and may be repeated. Nothing here retries: that is up to the caller.
 

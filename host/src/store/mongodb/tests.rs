@@ -44,10 +44,6 @@ async fn open(section: &StoreSection) -> MongoStore {
     store
 }
 
-async fn drop_database(store: &MongoStore) {
-    store.rows.client().database(&store.rows.namespace().db).drop().await.expect("dropped");
-}
-
 async fn passes_the_suite(section: StoreSection) {
     let opened = AtomicU32::new(0);
     let empty = async || {
@@ -56,7 +52,7 @@ async fn passes_the_suite(section: StoreSection) {
             as Arc<dyn TrainingStore>
     };
     suite::check(empty).await;
-    drop_database(&open(&section).await).await;
+    open(&section).await.remove().await.expect("removed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,7 +87,7 @@ async fn a_reader_sees_the_rows_of_a_writer_and_makes_nothing() {
         keys.push(indexes.deserialize_current().expect("an index").keys);
     }
     assert!(keys.len() == 2 && keys.contains(&order(1)), "{keys:?}");
-    drop_database(&writer).await;
+    writer.remove().await.expect("removed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +101,7 @@ async fn rows_of_another_schema_are_passed_over() {
     foreign.iter_mut().for_each(|document| drop(document.remove("Length")));
     store.rows.insert_many(foreign).await.expect("inserted");
     assert_eq!(store.newest(2, rows[5].order()).await.expect("read"), ours[1..]);
-    drop_database(&store).await;
+    store.remove().await.expect("removed");
 }
 
 /// The error names the setting and is fatal, before anyone loses patience.
