@@ -317,7 +317,8 @@ mod tests {
     fn check(change: fn(&mut HostConfig), part: &str) {
         let mut config = HostConfig::load(None).expect("the defaults are valid");
         change(&mut config);
-        let message = config.check().expect_err(part).to_string();
+        let checked = config.check().and_then(|()| config.check_store());
+        let message = checked.expect_err(part).to_string();
         assert!(message.contains(part), "{message}");
     }
 
@@ -340,7 +341,7 @@ mod tests {
         config.store.uri = "mongodb://mongodb:27017/?replicaSet=weir".into();
         for roles in [[Role::Train].into(), [Role::Sink, Role::Drift].into()] {
             config.roles = roles;
-            config.check().expect("valid");
+            config.check().and_then(|()| config.check_store()).expect("valid");
         }
     }
 }
