@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Run the whole loop in one process on embedded brokers.
+    /// Run the whole loop in one process, on embedded brokers or on real servers.
     Demo(Box<crate::demo::Arguments>),
     /// Make and look at model versions.
     Model(crate::model::Arguments),
