@@ -105,6 +105,6 @@ mod tests {
         for (times, reason) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(counters.dead_lettered_for(reason), times as u64, "{reason}");
         }
-        assert_eq!(counters.dead_lettered(), 91);
+        assert_eq!(counters.dead_lettered(), 136);
     }
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use crate::delivery::Epoch;
+
 /// The key by which a measurement and its target belong together, also the Kafka record key.
 ///
 /// Never empty. Cheap to clone.
@@ -59,6 +61,16 @@ impl EventId {
     pub fn of_payload(mqtt_topic: &str, key: &Key, payload: &[u8]) -> Self {
         let payload = Sha256::digest(payload);
         Self::of_parts(&[b"payload", mqtt_topic.as_bytes(), key.as_str().as_bytes(), &payload])
+    }
+
+    /// The id of an event that an agent has numbered: the levels of the MQTT topic that name the device, the epoch and
+    /// the number. It does not depend on the payload, nor on what the event became.
+    pub fn of_record(device: &[&str], epoch: Epoch, seq: u64) -> Self {
+        let seq = seq.to_be_bytes();
+        let levels = device.iter().map(|level| level.as_bytes());
+        let parts: Vec<&[u8]> =
+            [b"record".as_slice(), epoch.as_bytes(), &seq].into_iter().chain(levels).collect();
+        Self::of_parts(&parts)
     }
 
     /// The id of a record that a foreign producer wrote to Kafka without one: its position.
@@ -129,6 +141,10 @@ mod tests {
             EventId::of_payload("weir/l/d/measurement", &key("2"), b"{}"),
             EventId::of_payload("weir/l/d/measurement", &key("1"), b"{ }"),
             EventId::of_position("weir/l/d/measurement", 0, 0),
+            EventId::of_record(&["l", "d"], Epoch::from_bytes([0; 16]), 1),
+            EventId::of_record(&["l", "e"], Epoch::from_bytes([0; 16]), 1),
+            EventId::of_record(&["l", "d"], Epoch::from_bytes([1; 16]), 1),
+            EventId::of_record(&["l", "d"], Epoch::from_bytes([0; 16]), 2),
         ] {
             assert_ne!(id, other);
         }

@@ -13,6 +13,7 @@
 
 mod codec;
 mod decode;
+mod delivery;
 mod formula;
 mod id;
 mod model;
@@ -24,6 +25,7 @@ mod time;
 mod topics;
 
 pub use decode::{Decoded, EventKind, Source};
+pub use delivery::{Confirmation, DeliveryError, Epoch, Gap, GapReason, Stamp};
 pub use formula::{Formula, FormulaError};
 pub use id::{EventId, EventIdError, Key};
 pub use model::{Digest, DigestError, ModelRef, ModelVersion};

@@ -37,11 +37,17 @@ pub enum Reason {
     UnknownTopic,
     /// Kafka refused the record for good, for example for its size.
     RefusedByKafka,
+    /// The stamp of an agent's record, or the payload of a gap, cannot be read.
+    BadStamp,
+    /// Another payload came before under the same device, epoch and number: two machines run with one spool.
+    IdConflict,
+    /// No event: the device tells that it has lost some.
+    Gap,
 }
 
 impl Reason {
     /// Every reason, in the order of the enum.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::EmptyPayload,
         Self::PayloadTooLarge,
         Self::MalformedJson,
@@ -56,6 +62,9 @@ impl Reason {
         Self::BadText,
         Self::UnknownTopic,
         Self::RefusedByKafka,
+        Self::BadStamp,
+        Self::IdConflict,
+        Self::Gap,
     ];
 
     /// The stable text form.
@@ -75,6 +84,9 @@ impl Reason {
             Self::BadText => "bad-text",
             Self::UnknownTopic => "unknown-topic",
             Self::RefusedByKafka => "refused-by-kafka",
+            Self::BadStamp => "bad-stamp",
+            Self::IdConflict => "id-conflict",
+            Self::Gap => "gap",
         }
     }
 
@@ -104,7 +116,8 @@ impl Rejection {
     /// The longest detail, in characters. Text from outside may be in it, at any length.
     const DETAIL_CHARS_MAX: usize = 512;
 
-    pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+    /// A refusal with its detail, which is cut where it is too long.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
         let mut detail = detail.into();
         if let Some((cut, _)) = detail.char_indices().nth(Self::DETAIL_CHARS_MAX) {
             let last = detail[..cut].char_indices().next_back().map_or(0, |(last, _)| last);
