@@ -11,7 +11,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use weir_events::EventKind;
-use weir_mqtt::{Backoff, Connector, LinkError, PublishError, Publisher, PublisherEvent};
+use weir_mqtt::{
+    Backoff, Connector, LinkError, Message, Opening, PublishError, Publisher, PublisherEvent,
+};
 use weir_service::{ConfigError, EventClock, Shutdown};
 
 use crate::config::AgentConfig;
@@ -152,7 +154,8 @@ impl Link {
                 EventKind::Measurement => measurement,
                 EventKind::Target => target,
             };
-            match publisher.publish(seq, topic, record.event.payload.clone()) {
+            let payload = record.event.payload.clone();
+            match publisher.publish(seq, Message { topic, payload, properties: Vec::new() }) {
                 Ok(()) => {
                     self.outbox.sent();
                     self.progress.update(|counts| counts.published += 1);
@@ -178,7 +181,7 @@ impl Link {
                 self.publisher = None;
             }
             sleep_until(self.retry_at).await;
-            self.publisher = Some(Publisher::connect(&self.connector));
+            self.publisher = Some(Publisher::connect(&self.connector, &Opening::default()));
         }
     }
 
@@ -195,6 +198,7 @@ impl Link {
                 let settled = self.outbox.done(seq);
                 self.count(settled);
             }
+            PublisherEvent::Heard(_) => {}
             PublisherEvent::Refused { seq, refusal } if refusal.is_permanent() => {
                 tracing::error!(seq, error = %refusal, "the broker refused an event for good");
                 self.give_up(seq);

@@ -13,7 +13,7 @@ use weir_embedded::kafka::EmbeddedKafka;
 use weir_embedded::mqtt::EmbeddedMqtt;
 use weir_events::{EventTime, TopicNames, headers};
 use weir_kafka::{Consumer, ConsumerEvent, Progress, Record};
-use weir_mqtt::{Connector, MqttConfig, Publisher, PublisherEvent};
+use weir_mqtt::{Connector, Message, MqttConfig, Opening, Publisher, PublisherEvent};
 use weir_service::{EventClock, Shutdown};
 
 /// A test that waits longer than this has failed.
@@ -86,7 +86,8 @@ impl Line {
     ) {
         let mut config = MqttConfig::new(&self.config.mqtt.host, self.config.mqtt.port, "machine");
         config.outgoing_bytes_max = 8 * 1024 * 1024;
-        let mut machine = Publisher::connect(&Connector::new(&config).expect("valid"));
+        let mut machine =
+            Publisher::connect(&Connector::new(&config).expect("valid"), &Opening::default());
         let mut messages = messages.into_iter().enumerate().peekable();
         let (mut sent, mut taken) = (0, 0);
         while messages.peek().is_some() || taken < sent {
@@ -94,7 +95,8 @@ impl Line {
                 && let Some((number, (topic, payload))) = messages.next()
             {
                 let payload = payload.as_ref().to_vec().into();
-                machine.publish(number as u64, topic, payload).expect("there is room");
+                let message = Message { topic, payload, properties: Vec::new() };
+                machine.publish(number as u64, message).expect("there is room");
                 sent += 1;
             }
             match soon("PUBACK", machine.next()).await {

@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::connector::{Connector, Session};
 use crate::error::LinkError;
+use crate::presence::Presence;
 
 /// What the polling task hands on.
 pub(crate) type LinkEvent = Result<Event, LinkError>;
@@ -36,10 +37,15 @@ impl Connection {
     pub(crate) fn open(
         connector: &Connector,
         session: Session,
+        presence: Option<&Presence>,
         requests: usize,
         events: usize,
     ) -> Self {
-        let (client, event_loop) = AsyncClient::new(connector.options(session), requests);
+        let mut options = connector.options(session);
+        if let Some(presence) = presence {
+            options.set_last_will(presence.will());
+        }
+        let (client, event_loop) = AsyncClient::new(options, requests);
         let (sender, receiver) = mpsc::channel(events);
         let task = AbortOnDropHandle::new(tokio::spawn(poll(event_loop, sender)));
         Self { client, events: receiver, task: Some(task) }
@@ -99,7 +105,8 @@ fn matters(event: &LinkEvent) -> bool {
     match event {
         Err(_) => true,
         Ok(Event::Outgoing(outgoing)) => {
-            matches!(outgoing, Outgoing::Publish(_) | Outgoing::AwaitAck(_))
+            // Id 0 is a message at most once: nobody waits for more of it.
+            matches!(outgoing, Outgoing::Publish(1..) | Outgoing::AwaitAck(_))
         }
         Ok(Event::Incoming(packet)) => matches!(
             packet,

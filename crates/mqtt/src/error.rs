@@ -18,6 +18,9 @@ pub enum LinkError {
     /// The broker's CONNACK was a refusal; the text is MQTT's reason code.
     #[error("the broker refused the connection: {0}")]
     Refused(String),
+    /// Another client has come with this client's id, and the broker has given it the session.
+    #[error("another client has taken the session over")]
+    TakenOver,
     /// The broker sent DISCONNECT.
     #[error("the broker ended the connection: {0}")]
     Ended(String),
@@ -50,6 +53,10 @@ impl From<ConnectionError> for LinkError {
         }
         match error {
             ConnectionError::ConnectionRefused(code) => Self::Refused(format!("{code:?}")),
+            ConnectionError::MqttState(StateError::ServerDisconnect {
+                reason_code: DisconnectReasonCode::SessionTakenOver,
+                ..
+            }) => Self::TakenOver,
             ConnectionError::MqttState(StateError::ServerDisconnect {
                 reason_code,
                 reason_string,

@@ -10,7 +10,7 @@
 //! the connection, so the broker is told the limit.
 //!
 //! Not here: what a topic or payload means, and the queue that survives a lost connection (the agent's
-//! outbox).
+//! spool).
 
 mod acks;
 mod backoff;
@@ -20,6 +20,7 @@ mod connector;
 mod denial;
 mod error;
 mod in_flight;
+mod presence;
 mod publisher;
 mod subscriber;
 
@@ -29,5 +30,6 @@ pub use config::{MqttConfig, MqttConfigError, is_filter};
 pub use connector::Connector;
 pub use denial::Denial;
 pub use error::LinkError;
-pub use publisher::{PublishError, Publisher, PublisherEvent, Refusal};
+pub use presence::Presence;
+pub use publisher::{Message, Opening, PublishError, Publisher, PublisherEvent, Refusal};
 pub use subscriber::{Incoming, Subscriber, SubscriberEvent};

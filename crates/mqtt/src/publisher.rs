@@ -11,17 +11,20 @@ use bytes::Bytes;
 use rumqttc::Outgoing;
 use rumqttc::v5::Event;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnAck, Packet, PubAck, PubAckReason};
+use rumqttc::v5::mqttbytes::v5::{
+    ConnAck, Packet, PubAck, PubAckReason, PublishProperties, SubAck, SubscribeReasonCode,
+};
 
 use crate::connection::Connection;
 use crate::connector::{Connector, Session};
 use crate::error::LinkError;
 use crate::in_flight::InFlight;
+use crate::presence::Presence;
 
 /// What happens to a publisher.
 #[derive(Debug)]
 pub enum PublisherEvent {
-    /// The broker has accepted the connection: messages may be published.
+    /// The broker has accepted the connection, and the subscription if there is one: messages may be published.
     Connected {
         /// How many messages may be unacknowledged, counted from the oldest.
         window: usize,
@@ -35,8 +38,31 @@ pub enum PublisherEvent {
         /// Why.
         refusal: Refusal,
     },
+    /// A message on the topic that was listened to.
+    Heard(Bytes),
     /// The connection is over, or did not come about. Nothing follows.
     Lost(LinkError),
+}
+
+/// What a publisher does beside publishing.
+#[derive(Clone, Default, Debug)]
+pub struct Opening {
+    /// How others learn whether it is there.
+    pub presence: Option<Presence>,
+    /// A topic to listen to, at most once (QoS 0): for answers that are repeated until they are heard. In rumqttc
+    /// a full window of published messages would hold back acknowledgements, so there must be none to give.
+    pub listen: Option<String>,
+}
+
+/// What is published.
+#[derive(Clone, Debug)]
+pub struct Message<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The payload.
+    pub payload: Bytes,
+    /// MQTT 5 user properties.
+    pub properties: Vec<(String, String)>,
 }
 
 /// Why a broker did not take a message over, as its PUBACK tells.
@@ -111,7 +137,8 @@ pub enum PublishError {
 pub struct Publisher {
     connection: Connection,
     in_flight: InFlight,
-    /// None before CONNACK and after the end.
+    opening: Opening,
+    /// None before CONNACK and SUBACK, and after the end.
     window: Option<usize>,
     window_max: usize,
     bytes_max: usize,
@@ -119,14 +146,21 @@ pub struct Publisher {
 
 impl Publisher {
     /// Starts to connect; [`Publisher::next`] tells how it went.
-    pub fn connect(connector: &Connector) -> Self {
+    pub fn connect(connector: &Connector, opening: &Opening) -> Self {
         let config = connector.config();
         let window_max = usize::from(config.inflight);
         // Each message causes two events, and few others come; so the polling task never has to wait.
         let events = 2 * window_max + 8;
         Self {
-            // One more than the window: the DISCONNECT.
-            connection: Connection::open(connector, Session::Clean, window_max + 1, events),
+            // More than the window: SUBSCRIBE, both messages of the presence, and DISCONNECT.
+            connection: Connection::open(
+                connector,
+                Session::Clean,
+                opening.presence.as_ref(),
+                window_max + 4,
+                events,
+            ),
+            opening: opening.clone(),
             in_flight: InFlight::default(),
             window: None,
             window_max,
@@ -143,24 +177,27 @@ impl Publisher {
     ///
     /// # Errors
     /// If the message cannot be sent now, or not at all.
-    pub fn publish(&mut self, seq: u64, topic: &str, payload: Bytes) -> Result<(), PublishError> {
+    pub fn publish(&mut self, seq: u64, message: Message<'_>) -> Result<(), PublishError> {
         if self.window.is_none() {
             return Err(PublishError::NotConnected);
         }
         if !self.is_ready() {
             return Err(PublishError::WindowFull);
         }
-        let bytes = packet_bytes(topic.len(), payload.len());
+        let bytes = packet_bytes(&message);
         if bytes > self.bytes_max {
             return Err(PublishError::TooLarge { bytes, limit: self.bytes_max });
         }
+        let Message { topic, payload, properties: user_properties } = message;
         if !rumqttc::valid_topic(topic) || topic.len() > usize::from(u16::MAX) {
             return Err(PublishError::TopicInvalid);
         }
+        let properties = PublishProperties { user_properties, ..PublishProperties::default() };
         // The channel is as long as the window, so only an ended event loop refuses; its error is
         // on the way.
         let client = &self.connection.client;
-        let sent = client.try_publish(topic, QoS::AtLeastOnce, false, payload);
+        let qos = QoS::AtLeastOnce;
+        let sent = client.try_publish_with_properties(topic, qos, false, payload, properties);
         sent.map_err(|_| PublishError::NotConnected)?;
         self.in_flight.published(seq);
         Ok(())
@@ -182,14 +219,22 @@ impl Publisher {
         }
     }
 
-    /// Sends what was published and ends the connection, within `grace`. PUBACKs are not waited for.
+    /// Sends what was published and ends the connection, within `grace`. PUBACKs are not waited for. Whoever
+    /// watches the presence sees it end.
     pub async fn close(self, grace: Duration) {
+        if let (Some(presence), Some(_)) = (&self.opening.presence, self.window) {
+            presence.leave(&self.connection.client);
+        }
         self.connection.close(grace).await;
     }
 
     fn apply(&mut self, event: Event) -> Result<Option<PublisherEvent>, LinkError> {
         match event {
-            Event::Incoming(Packet::ConnAck(connack)) => self.connected(&connack).map(Some),
+            Event::Incoming(Packet::ConnAck(connack)) => self.connected(&connack),
+            Event::Incoming(Packet::SubAck(suback)) => self.subscribed(&suback).map(Some),
+            Event::Incoming(Packet::Publish(heard)) => {
+                Ok(Some(PublisherEvent::Heard(heard.payload)))
+            }
             Event::Outgoing(Outgoing::Publish(packet_id)) if self.in_flight.sent(packet_id) => {
                 Ok(None)
             }
@@ -201,8 +246,7 @@ impl Publisher {
         }
     }
 
-    fn connected(&mut self, connack: &ConnAck) -> Result<PublisherEvent, LinkError> {
-        let mut window = self.window_max;
+    fn connected(&mut self, connack: &ConnAck) -> Result<Option<PublisherEvent>, LinkError> {
         if let Some(properties) = &connack.properties {
             if properties.max_qos == Some(0) {
                 return Err(LinkError::Protocol(
@@ -210,12 +254,38 @@ impl Publisher {
                 ));
             }
             let broker = properties.receive_max.map_or(usize::MAX, usize::from);
-            window = window.min(broker).max(1);
+            self.window_max = self.window_max.min(broker).max(1);
             let bytes = properties.max_packet_size.map_or(usize::MAX, |bytes| bytes as usize);
             self.bytes_max = self.bytes_max.min(bytes);
         }
-        self.window = Some(window);
-        Ok(PublisherEvent::Connected { window })
+        let client = &self.connection.client;
+        if let Some(presence) = &self.opening.presence {
+            presence.enter(client);
+        }
+        let Some(topic) = &self.opening.listen else { return Ok(Some(self.open())) };
+        client.try_subscribe(topic, QoS::AtMostOnce).map_err(|_| LinkError::Subscription {
+            filter: topic.clone(),
+            reason: "not a valid topic".into(),
+        })?;
+        Ok(None)
+    }
+
+    /// Only now may messages go: an answer to the first of them is heard.
+    fn subscribed(&mut self, suback: &SubAck) -> Result<PublisherEvent, LinkError> {
+        let refused =
+            |code: &&SubscribeReasonCode| !matches!(code, SubscribeReasonCode::Success(_));
+        match suback.return_codes.iter().find(refused) {
+            None => Ok(self.open()),
+            Some(code) => Err(LinkError::Subscription {
+                filter: self.opening.listen.clone().unwrap_or_default(),
+                reason: format!("{code:?}"),
+            }),
+        }
+    }
+
+    fn open(&mut self) -> PublisherEvent {
+        self.window = Some(self.window_max);
+        PublisherEvent::Connected { window: self.window_max }
     }
 
     fn answered(&mut self, puback: &PubAck) -> Result<PublisherEvent, LinkError> {
@@ -228,18 +298,25 @@ impl Publisher {
     }
 }
 
-/// The size of a PUBLISH packet with QoS 1 and no properties (MQTT 5, 3.3).
-fn packet_bytes(topic: usize, payload: usize) -> usize {
-    // Length of the topic, topic, packet id, length of the properties, payload.
-    let remaining = 2 + topic + 2 + 1 + payload;
-    // The remaining length is written with seven bits to a byte.
-    let length = match remaining {
+/// The size of a PUBLISH packet with QoS 1 (MQTT 5, 3.3).
+fn packet_bytes(message: &Message<'_>) -> usize {
+    // The property's identifier, and a length before each of its texts (2.2.2.2).
+    let properties: usize =
+        message.properties.iter().map(|(name, text)| 1 + 2 + name.len() + 2 + text.len()).sum();
+    // Length of the topic, topic, packet id, length of the properties, properties, payload.
+    let body = 2 + message.topic.len() + 2 + properties + message.payload.len();
+    let remaining = varint_bytes(properties) + body;
+    1 + varint_bytes(remaining) + remaining
+}
+
+/// The size of a variable byte integer: seven bits to a byte (1.5.5).
+fn varint_bytes(value: usize) -> usize {
+    match value {
         0..0x80 => 1,
         0x80..0x4000 => 2,
         0x4000..0x20_0000 => 3,
         _ => 4,
-    };
-    1 + length + remaining
+    }
 }
 
 #[cfg(test)]
@@ -249,10 +326,17 @@ mod tests {
 
     #[test]
     fn packet_sizes_are_the_librarys() {
-        for payload in [0, 1, 121, 122, 123, 16_377, 16_378, 16_379, 3_000_000] {
-            let mut publish = Publish::new("a/b", QoS::AtLeastOnce, vec![0; payload], None);
-            publish.pkid = 1;
-            assert_eq!(packet_bytes(3, payload), publish.size(), "{payload}");
+        for payload in [0, 1, 77, 121, 122, 123, 16_377, 16_378, 16_379, 3_000_000] {
+            for properties in [vec![], vec![("name".to_owned(), "x".repeat(payload % 200))]] {
+                let user_properties = properties.clone();
+                let library = PublishProperties { user_properties, ..PublishProperties::default() };
+                let library = (!properties.is_empty()).then_some(library);
+                let bytes = vec![0; payload];
+                let mut publish = Publish::new("a/b", QoS::AtLeastOnce, bytes.clone(), library);
+                publish.pkid = 1;
+                let message = Message { topic: "a/b", payload: bytes.into(), properties };
+                assert_eq!(packet_bytes(&message), publish.size(), "{payload}");
+            }
         }
     }
 }

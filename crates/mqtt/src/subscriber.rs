@@ -24,6 +24,7 @@ use crate::backoff::Backoff;
 use crate::connection::Connection;
 use crate::connector::{Connector, Session};
 use crate::error::LinkError;
+use crate::presence::{self, Presence};
 
 /// A received message.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Incoming {
     pub topic: String,
     /// The payload, as published.
     pub payload: Bytes,
+    /// MQTT 5 user properties: names and texts, in the order of the message.
+    pub properties: Vec<(String, String)>,
     /// What to give to [`Acks::ack`].
     pub token: AckToken,
 }
@@ -69,9 +72,12 @@ pub enum SubscriberEvent {
 pub struct Subscriber {
     connector: Connector,
     filters: Vec<String>,
+    presence: Option<Presence>,
     acks: Acks,
     backoff: Backoff,
     generation: u64,
+    /// Whether the broker has accepted the present connection.
+    accepted: bool,
     link: Link,
 }
 
@@ -89,10 +95,31 @@ impl Subscriber {
         Self {
             connector: connector.clone(),
             filters: filters.iter().map(|&filter| filter.to_owned()).collect(),
+            presence: None,
             acks: Acks::default(),
             backoff: Backoff::new(config.reconnect_min, config.reconnect_max, seed),
             generation: 0,
+            accepted: false,
             link: Link::Down { until: Instant::now() },
+        }
+    }
+
+    /// Tells others whether it is there.
+    #[must_use]
+    pub fn with_presence(mut self, presence: Presence) -> Self {
+        self.presence = Some(presence);
+        self
+    }
+
+    /// Publishes on the present connection, at most once (QoS 0): for what is said again until it is heard. A message
+    /// that waits for its acknowledgement would hold back those of received ones. Never blocks; false if there is no
+    /// connection, or no room.
+    pub fn publish(&self, topic: &str, payload: Bytes) -> bool {
+        match &self.link {
+            Link::Up { connection, .. } if self.accepted => {
+                presence::publish(&connection.client, topic, payload, false)
+            }
+            _ => false,
         }
     }
 
@@ -128,6 +155,9 @@ impl Subscriber {
     /// the session.
     pub async fn close(self, grace: Duration) {
         if let Link::Up { connection, .. } = self.link {
+            if let (Some(presence), true) = (&self.presence, self.accepted) {
+                presence.leave(&connection.client);
+            }
             connection.close(grace).await;
         }
     }
@@ -135,12 +165,15 @@ impl Subscriber {
     fn connect(&mut self) {
         // Room for all that the broker may send without an acknowledgement, and a few packets more.
         let events = usize::from(self.connector.config().receive_maximum) + 8;
-        let connection = Connection::open(&self.connector, Session::Kept, UNACKED_MAX, events);
+        let presence = self.presence.as_ref();
+        let connection =
+            Connection::open(&self.connector, Session::Kept, presence, UNACKED_MAX, events);
         self.link = Link::Up { connection, since: Instant::now() };
     }
 
     fn disconnect(&mut self, error: LinkError) -> SubscriberEvent {
         self.acks.disconnected();
+        self.accepted = false;
         if let Link::Up { since, .. } = self.link
             && since.elapsed() > self.backoff.max()
         {
@@ -165,6 +198,10 @@ impl Subscriber {
         };
         let client = connection.client.clone();
         self.generation = self.acks.connected(client.clone());
+        self.accepted = true;
+        if let Some(presence) = &self.presence {
+            presence.enter(&client);
+        }
         let filters = self.filters.iter().map(|filter| Filter {
             retain_forward_rule: RetainForwardRule::OnNewSubscribe,
             ..Filter::new(filter, QoS::AtLeastOnce)
@@ -196,6 +233,7 @@ impl Subscriber {
             generation: self.generation,
             topic: String::from_utf8_lossy(&publish.topic).into_owned(),
             payload: publish.payload,
+            properties: publish.properties.map_or_else(Vec::new, |all| all.user_properties),
             token,
         }))
     }

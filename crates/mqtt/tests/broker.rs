@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use weir_embedded::mqtt::EmbeddedMqtt;
 use weir_embedded::proxy::Proxy;
 use weir_mqtt::{
-    Connector, Incoming, LinkError, MqttConfig, PublishError, Publisher, PublisherEvent,
-    Subscriber, SubscriberEvent,
+    Connector, Incoming, LinkError, Message, MqttConfig, Opening, Presence, PublishError,
+    Publisher, PublisherEvent, Subscriber, SubscriberEvent,
 };
 
 /// Longer than anything here takes on a loaded machine; only a failing test reaches it.
@@ -25,6 +25,10 @@ fn config(port: u16, client_id: &str) -> MqttConfig {
 
 fn connector(config: &MqttConfig) -> Connector {
     Connector::new(config).expect("valid settings")
+}
+
+fn plain(topic: &str, payload: Bytes) -> Message<'_> {
+    Message { topic, payload, properties: Vec::new() }
 }
 
 fn bridge(port: u16) -> Subscriber {
@@ -58,7 +62,8 @@ async fn message(subscriber: &mut Subscriber) -> Incoming {
 /// A publisher that is connected. Tests keep it open: rumqttd's router frees a connection's slot at
 /// DISCONNECT and again when the socket ends, so a client that comes in between is cut off once.
 async fn publisher(port: u16) -> Publisher {
-    let mut publisher = Publisher::connect(&connector(&config(port, "publisher")));
+    let mut publisher =
+        Publisher::connect(&connector(&config(port, "publisher")), &Opening::default());
     let connected = timeout(PATIENCE, publisher.next()).await.expect("in time");
     assert!(matches!(connected, Some(PublisherEvent::Connected { .. })), "{connected:?}");
     publisher
@@ -70,7 +75,7 @@ async fn publish(publisher: &mut Publisher, numbers: Range<u64>) {
     while open > 0 {
         while publisher.is_ready() && next < numbers.end {
             let payload = Bytes::from(next.to_string());
-            publisher.publish(next, "weir/l/d/measurement", payload).expect("ready");
+            publisher.publish(next, plain("weir/l/d/measurement", payload)).expect("ready");
             next += 1;
         }
         match timeout(PATIENCE, publisher.next()).await.expect("an event in time") {
@@ -182,8 +187,9 @@ async fn an_unreachable_broker_is_reported_and_tried_again() {
             other => panic!("{other:?}"),
         }
     }
-    let mut publisher = Publisher::connect(&connector(&config(port, "publisher")));
-    let refused = publisher.publish(0, "a", Bytes::new());
+    let mut publisher =
+        Publisher::connect(&connector(&config(port, "publisher")), &Opening::default());
+    let refused = publisher.publish(0, plain("a", Bytes::new()));
     assert_eq!(refused, Err(PublishError::NotConnected));
     let lost = timeout(PATIENCE, publisher.next()).await.expect("in time");
     assert!(matches!(lost, Some(PublisherEvent::Lost(_))), "{lost:?}");
@@ -196,14 +202,72 @@ async fn what_cannot_be_sent_is_refused_before_it_is_sent() {
     let mut settings = config(broker.address().port(), "publisher");
     settings.outgoing_bytes_max = 2_000;
     settings.inflight = 2;
-    let mut publisher = Publisher::connect(&connector(&settings));
+    let mut publisher = Publisher::connect(&connector(&settings), &Opening::default());
     let connected = timeout(PATIENCE, publisher.next()).await.expect("in time");
     assert!(matches!(connected, Some(PublisherEvent::Connected { window: 2 })), "{connected:?}");
-    let mut publish = |topic: &str, bytes| publisher.publish(0, topic, vec![0; bytes].into());
+    let mut publish =
+        |topic: &str, bytes| publisher.publish(0, plain(topic, vec![0; bytes].into()));
     // A fixed header of three bytes, then topic, packet id and properties of 2 + 1, 2 and 1 bytes.
     assert_eq!(publish("a", 1_992), Err(PublishError::TooLarge { bytes: 2_001, limit: 2_000 }));
     assert_eq!(publish("a/#", 1), Err(PublishError::TopicInvalid));
     assert_eq!(publish("a", 1_991), Ok(()));
     assert_eq!(publish("a", 1), Ok(()));
     assert_eq!(publish("a", 1), Err(PublishError::WindowFull));
+}
+
+/// An agent and a bridge as they meet: the record's stamp reaches the bridge, its answer the agent, and both see
+/// whether the other is there.
+#[tokio::test]
+async fn properties_answers_and_presence_pass_both_ways() {
+    let broker = EmbeddedMqtt::start().await.expect("a broker");
+    let proxy = Proxy::start(broker.address()).await.expect("a proxy");
+    let presence =
+        |topic: &str| Presence { topic: topic.into(), here: "here".into(), gone: "gone".into() };
+    let mut bridge = Subscriber::new(
+        &connector(&config(broker.address().port(), "bridge")),
+        &["weir/#", "status/device"],
+        0,
+    )
+    .with_presence(presence("status/bridge"));
+    assert!(!subscribed(&mut bridge).await);
+
+    let opening =
+        Opening { presence: Some(presence("status/device")), listen: Some("answers".into()) };
+    let mut agent =
+        Publisher::connect(&connector(&config(proxy.address().port(), "agent")), &opening);
+    let connected = timeout(PATIENCE, agent.next()).await.expect("in time");
+    assert!(matches!(connected, Some(PublisherEvent::Connected { .. })), "{connected:?}");
+    let seen = message(&mut bridge).await;
+    assert_eq!((seen.topic.as_str(), &seen.payload[..]), ("status/device", &b"here"[..]));
+
+    let properties = vec![("weir-record".to_owned(), "e/1/1".to_owned())];
+    let sent =
+        Message { topic: "weir/l/d/weight", payload: "7".into(), properties: properties.clone() };
+    agent.publish(1, sent).expect("ready");
+    let seen = message(&mut bridge).await;
+    assert_eq!((&seen.payload[..], seen.properties), (&b"7"[..], properties));
+    assert!(bridge.publish("answers", "through 1".into()));
+    let mut events = Vec::new();
+    while events.len() < 2 {
+        let event = timeout(PATIENCE, agent.next()).await.expect("in time").expect("connected");
+        events.push(match event {
+            PublisherEvent::Acked(seq) => format!("acked {seq}"),
+            PublisherEvent::Heard(answer) => String::from_utf8_lossy(&answer).into_owned(),
+            other => panic!("{other:?}"),
+        });
+    }
+    events.sort();
+    assert_eq!(events, ["acked 1", "through 1"]);
+
+    proxy.cut();
+    let seen = message(&mut bridge).await;
+    assert_eq!((seen.topic.as_str(), &seen.payload[..]), ("status/device", &b"gone"[..]));
+    assert!(bridge.publish("answers", "again".into()));
+    bridge.close(Duration::from_secs(1)).await;
+    let mut watcher =
+        Subscriber::new(&connector(&config(broker.address().port(), "watcher")), &["status/#"], 0);
+    let mut statuses = [message(&mut watcher).await, message(&mut watcher).await]
+        .map(|status| (status.topic, String::from_utf8_lossy(&status.payload).into_owned()));
+    statuses.sort();
+    assert_eq!(statuses[0], ("status/bridge".into(), "gone".into()));
 }
