@@ -11,6 +11,10 @@
 //! knows nothing has a base to count from. The bridge answers with a [`Confirmation`]: everything of that epoch up to
 //! there is in Kafka. Where a number has no event any more a [`Gap`] is sent in its place, so
 //! that the confirmed numbers go on.
+//!
+//! The bridge takes the numbers of an epoch in order only ("go back N"): one that comes too early proves that others were
+//! lost on the way. It is not written, and the bridge asks for everything from the first missing one
+//! ([`Confirmation::resend`]). So first deliveries are in order whatever a broker drops, and nothing is buffered.
 
 use std::fmt;
 use std::str::FromStr;
@@ -135,6 +139,9 @@ pub struct Confirmation {
     /// Every number of the epoch from the sender's floor up to and including this one is in Kafka, as an event, as a
     /// dead letter or as a gap.
     pub through: u64,
+    /// A number behind the next one has come: everything from `through + 1` on is to be sent again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resend: bool,
 }
 
 impl Confirmation {
@@ -230,10 +237,13 @@ mod tests {
     fn the_forms_on_the_wire() {
         let stamp = Stamp { epoch: EPOCH, seq: 12, floor: 7 };
         assert_eq!(stamp.to_string(), "30313233343536373839616263646566/12/7");
-        let confirmation = Confirmation { epoch: EPOCH, through: 12 };
+        let confirmation = Confirmation { epoch: EPOCH, through: 12, resend: false };
         let json = br#"{"epoch":"30313233343536373839616263646566","through":12}"#;
         assert_eq!(confirmation.to_bytes(), json);
         assert_eq!(Confirmation::parse(json), Ok(confirmation));
+        let again = Confirmation { resend: true, ..confirmation };
+        let json = br#"{"epoch":"30313233343536373839616263646566","through":12,"resend":true}"#;
+        assert_eq!((again.to_bytes(), Confirmation::parse(json)), (json.to_vec(), Ok(again)));
         let gap = Gap { count: 3, reason: GapReason::TooLarge };
         assert_eq!(gap.to_bytes(), br#"{"count":3,"reason":"too-large"}"#);
         for reason in GapReason::ALL {
