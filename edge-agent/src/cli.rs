@@ -13,7 +13,7 @@ use crate::config::{AgentConfig, DEFAULTS};
 use crate::gate::{Pace, Speed};
 use crate::progress::Progress;
 use crate::run::{Parts, Report, run};
-use crate::sampler::{Event, SampleError};
+use crate::sampler::{AnySampler, at_hand};
 use crate::{replay, simulate};
 
 const EXAMPLES: &str = "\
@@ -116,8 +116,6 @@ pub struct Files {
 /// What clap exits with.
 const EXIT_USAGE: u8 = 2;
 
-type AnySampler = Box<dyn Iterator<Item = Result<Event, SampleError>> + Send>;
-
 /// Does what the arguments ask for. Prints the counts on standard output.
 ///
 /// # Errors
@@ -162,15 +160,15 @@ fn open(config: &mut AgentConfig, source: Source) -> anyhow::Result<(AnySampler,
     Ok(match source {
         Source::Simulate { events, forever, seed, time } => {
             let count = (!forever).then_some(events);
-            (Box::new(simulate::simulate(seed, count, timing(&time))), time.speed)
+            (at_hand(simulate::simulate(seed, count, timing(&time))), time.speed)
         }
         Source::Replay { files, time } => {
             let (timing, schema) = (timing(&time), config.schema()?);
             let clocks = replay::Clocks { timing, now };
-            let sampler: AnySampler = match (files.csv, files.measurements, files.weights) {
-                (Some(table), _, _) => Box::new(replay::table(&table, &schema, clocks)?),
+            let sampler = match (files.csv, files.measurements, files.weights) {
+                (Some(table), _, _) => at_hand(replay::table(&table, &schema, clocks)?),
                 (None, Some(measurements), Some(weights)) => {
-                    Box::new(replay::lines(&measurements, &weights, &schema, clocks)?)
+                    at_hand(replay::lines(&measurements, &weights, &schema, clocks)?)
                 }
                 _ => unreachable!("clap asks for a table or for both files"),
             };

@@ -1,5 +1,6 @@
 //! From the sampler through the gate to the outbox.
 
+use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 use weir_service::EventClock;
 
@@ -20,7 +21,7 @@ pub(crate) async fn feed<S: Sampler, G: Gate>(
     progress: Progress,
     outbox: mpsc::Sender<Event>,
 ) -> Result<(), SampleError> {
-    while let Some(event) = sampler.next().transpose()? {
+    while let Some(event) = sampler.next().await.transpose()? {
         let bytes = event.payload.len();
         if bytes > bytes_max {
             progress.update(|counts| counts.oversize += 1);
@@ -49,6 +50,8 @@ mod tests {
     use weir_events::{EventKind, EventTime};
     use weir_service::Clock;
 
+    use crate::sampler::{Position, at_hand};
+
     /// Notes how many events were taken whenever it is asked.
     struct Witness(Progress, Vec<u64>);
 
@@ -64,15 +67,18 @@ mod tests {
     async fn only_what_reaches_the_outbox_counts_as_taken_and_before_the_gate_is_asked_again() {
         let (kind, payload) = (EventKind::Measurement, Bytes::new());
         let at = |second: i64| EventTime::from_micros(second * 1_000_000);
-        let events =
-            (1..=3).map(|second| Ok(Event { kind, payload: payload.clone(), at: at(second) }));
+        let position = Position::default();
+        let events = (1..=3).map(move |second| {
+            Ok(Event { kind, payload: payload.clone(), at: at(second), position })
+        });
         let progress = Progress::default();
         let clock = EventClock::new(EventTime::MIN);
         let mut witness = Witness(progress.clone(), Vec::new());
         let (outbox, mut sent) = mpsc::channel(1);
         {
             let moved = Some(clock.clone());
-            let mut feed = pin!(feed(events, &mut witness, moved, 10, progress.clone(), outbox));
+            let mut feed =
+                pin!(feed(at_hand(events), &mut witness, moved, 10, progress.clone(), outbox));
             let polled = std::future::poll_fn(|context| Poll::Ready(feed.as_mut().poll(context)));
             assert!(polled.await.is_pending(), "the second event has no room");
             assert_eq!(progress.counts().taken, 1);

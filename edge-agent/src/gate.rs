@@ -108,9 +108,16 @@ mod tests {
     use bytes::Bytes;
     use weir_events::EventKind;
 
+    use crate::sampler::Position;
+
     fn event(seconds: i64) -> Event {
         let at = EventTime::from_micros(seconds * 1_000_000);
-        Event { kind: EventKind::Measurement, payload: Bytes::new(), at }
+        Event {
+            kind: EventKind::Measurement,
+            payload: Bytes::new(),
+            at,
+            position: Position::default(),
+        }
     }
 
     #[tokio::test(start_paused = true)]

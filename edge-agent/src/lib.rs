@@ -33,5 +33,5 @@ pub use gate::{Gate, Open, Pace, Speed};
 pub use outbox::{Full, Outbox, Record, Settled};
 pub use progress::{Counts, Progress};
 pub use run::{AgentError, Parts, Report, run};
-pub use sampler::{Event, SampleError, Sampler};
+pub use sampler::{AnySampler, Event, Position, SampleError, Sampler, at_hand};
 pub use schedule::{Schedule, Timed, Timing};

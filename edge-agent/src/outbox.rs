@@ -167,12 +167,18 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sampler::Position;
     use bytes::Bytes;
     use proptest::prelude::*;
     use weir_events::{EventKind, EventTime};
 
     fn event() -> Event {
-        Event { kind: EventKind::Measurement, payload: Bytes::new(), at: EventTime::EPOCH }
+        Event {
+            kind: EventKind::Measurement,
+            payload: Bytes::new(),
+            at: EventTime::EPOCH,
+            position: Position::default(),
+        }
     }
 
     #[derive(Clone, Debug)]

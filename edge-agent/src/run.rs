@@ -252,7 +252,7 @@ mod tests {
     use weir_events::EventTime;
     use weir_mqtt::Refusal;
 
-    use crate::sampler::Event;
+    use crate::sampler::{Event, Position};
 
     /// A link that has taken and sent so many events.
     fn sent(events: u64) -> Link {
@@ -262,7 +262,9 @@ mod tests {
         for _ in 0..events {
             let (kind, at) = (EventKind::Measurement, EventTime::EPOCH);
             link.progress.update(|counts| counts.taken += 1);
-            link.outbox.push(Event { kind, payload: Bytes::new(), at }).expect("room");
+            link.outbox
+                .push(Event { kind, payload: Bytes::new(), at, position: Position::default() })
+                .expect("room");
         }
         resend(&mut link);
         link

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use weir_events::{EventKind, EventTime};
 
-use crate::sampler::{Event, SampleError};
+use crate::sampler::{Event, Position, SampleError};
 
 /// When the events of a regular machine happen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,7 +110,8 @@ where
         } else {
             (EventKind::Target, self.targets.next())
         };
-        timed.map(|timed| timed.map(|Timed { at, payload }| Event { kind, payload, at }))
+        let position = Position::default();
+        timed.map(|timed| timed.map(|Timed { at, payload }| Event { kind, payload, at, position }))
     }
 }
 

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, Normal};
 
-use crate::sampler::{SampleError, Sampler};
+use crate::sampler::{Event, SampleError};
 use crate::schedule::{Schedule, Timed, Timing};
 
 /// The fish of one pass through the scenario: 60 salmon, 60 walleye, 60 salmon.
@@ -155,7 +155,11 @@ pub fn fish(seed: u64, count: Option<u64>) -> impl Iterator<Item = Fish> + Send 
 }
 
 /// The line's events: two for each fish.
-pub fn simulate(seed: u64, count: Option<u64>, timing: Timing) -> impl Sampler {
+pub fn simulate(
+    seed: u64,
+    count: Option<u64>,
+    timing: Timing,
+) -> impl Iterator<Item = Result<Event, SampleError>> + Send + use<> {
     // Both sides draw the same fish again: cheaper than remembering them.
     let side = move |timed: fn(&Timing, (u64, Fish)) -> Timed| {
         (0..).zip(fish(seed, count)).map(move |item| Ok::<_, SampleError>(timed(&timing, item)))

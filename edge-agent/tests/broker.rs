@@ -7,7 +7,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use weir_agent::{
-    AgentConfig, Counts, Event, Gate, Open, Parts, Progress, SampleError, Timing, run,
+    AgentConfig, AnySampler, Counts, Event, Gate, Open, Parts, Position, Progress, SampleError,
+    Timing, at_hand, run,
 };
 use weir_embedded::mqtt::EmbeddedMqtt;
 use weir_embedded::proxy::Proxy;
@@ -57,13 +58,17 @@ fn config(port: u16) -> AgentConfig {
     config
 }
 
-fn fish(count: u64) -> impl Iterator<Item = Result<Event, SampleError>> + Send {
+fn fish(count: u64) -> impl Iterator<Item = Result<Event, SampleError>> + Send + use<> {
     let timing = Timing { start: EventTime::EPOCH, interval: Duration::from_secs(2), lead: 5 };
     weir_agent::simulate::simulate(1, Some(count), timing)
 }
 
-fn parts<S, G>(sampler: S, gate: G) -> Parts<S, G> {
-    Parts { sampler, gate, clock: None, progress: Progress::default(), seed: 0 }
+fn parts<I, G>(events: I, gate: G) -> Parts<AnySampler, G>
+where
+    I: IntoIterator<Item = Result<Event, SampleError>>,
+    I::IntoIter: Send + 'static,
+{
+    Parts { sampler: at_hand(events), gate, clock: None, progress: Progress::default(), seed: 0 }
 }
 
 /// What is expected on each topic, in order.
@@ -142,6 +147,7 @@ async fn an_oversize_event_is_refused_and_its_neighbours_go() {
     let mut messages = subscribe(&broker, "reader").await;
     let config = config(broker.address().port());
     let event = |bytes: usize| Event {
+        position: Position::default(),
         kind: EventKind::Measurement,
         payload: vec![b'x'; bytes].into(),
         at: EventTime::EPOCH,

@@ -16,7 +16,7 @@ use weir_events::{EventTime, Schema};
 
 use super::json::Line;
 use super::{Clocks, Hand};
-use crate::sampler::{SampleError, Sampler};
+use crate::sampler::{Event, SampleError};
 use crate::schedule::{Schedule, Timed};
 
 /// What is read of one line. Longer ones are above every size limit and are refused whole.
@@ -31,7 +31,7 @@ pub fn lines(
     targets: &Path,
     schema: &Schema,
     clocks: Clocks,
-) -> Result<impl Sampler + use<>, SampleError> {
+) -> Result<impl Iterator<Item = Result<Event, SampleError>> + Send + use<>, SampleError> {
     let measurement_times = Times::of(measurements, schema, clocks)?;
     let target_times = match Times::of(targets, schema, clocks)? {
         Times::Scheduled => {

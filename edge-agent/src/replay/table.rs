@@ -14,7 +14,7 @@ use serde_json::Value;
 use weir_events::{EventTime, Schema};
 
 use super::{Clocks, Hand};
-use crate::sampler::{SampleError, Sampler};
+use crate::sampler::{Event, SampleError};
 use crate::schedule::{Schedule, Timed};
 
 /// Replays a table.
@@ -25,7 +25,7 @@ pub fn table(
     path: &Path,
     schema: &Schema,
     clocks: Clocks,
-) -> Result<impl Sampler + use<>, SampleError> {
+) -> Result<impl Iterator<Item = Result<Event, SampleError>> + Send + use<>, SampleError> {
     let columns = Columns::of(path, schema)?;
     let hand = first_time(path, &columns, clocks)?;
     let rows = || -> Result<_, SampleError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use weir_agent::{Event, SampleError, Timing, replay, simulate};
+use weir_agent::{AnySampler, Timing, at_hand, replay, simulate};
 use weir_events::Schema;
 use weir_host::model::{Row, Trained, Trainer};
 use weir_host::training_csv::{self, TrainingSet};
@@ -21,14 +21,12 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Rows of the simulated training set.
 const TRAINING_ROWS: usize = 100;
 
-type Events = Box<dyn Iterator<Item = Result<Event, SampleError>> + Send>;
-
 /// Checked input.
 pub(crate) struct Input {
     /// The initial model.
     pub(crate) trained: Trained,
     /// What the machines send.
-    pub(crate) events: Events,
+    pub(crate) events: AnySampler,
     /// How many measurements there are, where that is known.
     pub(crate) total: Option<u64>,
     /// Where files are written, if anywhere.
@@ -55,7 +53,7 @@ impl Input {
             None => simulated_training(arguments.seed),
         };
         let trained = trainer.train(&training.rows, training.left_out)?;
-        let (events, total): (Events, _) =
+        let (events, total): (AnySampler, _) =
             match (&arguments.measurements, &arguments.weights, &carried) {
                 (Some(measurements), Some(weights), _) => {
                     let text = std::fs::read(measurements)
@@ -64,16 +62,16 @@ impl Input {
                     if total == 0 {
                         bail!("use {}: it has no line", measurements.display());
                     }
-                    (Box::new(replay::lines(measurements, weights, schema, clocks)?), Some(total))
+                    (at_hand(replay::lines(measurements, weights, schema, clocks)?), Some(total))
                 }
                 (_, _, Some(folder)) => {
                     let stream = folder.path().join("stream.csv");
                     let total = lines(FISHCATCH_STREAM.as_bytes()).saturating_sub(1);
-                    (Box::new(replay::table(&stream, schema, clocks)?), Some(total))
+                    (at_hand(replay::table(&stream, schema, clocks)?), Some(total))
                 }
                 _ => {
                     let events = simulate::simulate(arguments.seed, Some(arguments.events), timing);
-                    (Box::new(events), Some(arguments.events))
+                    (at_hand(events), Some(arguments.events))
                 }
             };
         Ok(Self { trained, events, total, out, _carried: carried })
