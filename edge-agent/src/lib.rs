@@ -18,6 +18,7 @@
 
 pub mod cli;
 mod config;
+mod courier;
 mod feed;
 mod gate;
 mod outbox;
