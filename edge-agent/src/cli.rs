@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use weir_events::EventTime;
-use weir_service::{Clock, EXIT_FAILED, SystemClock, shutdown_on_signals};
+use weir_events::{Epoch, EventTime};
+use weir_service::{Clock, ConfigError, EXIT_FAILED, SystemClock, shutdown_on_signals};
 
+use crate::backlog::Backlog;
 use crate::config::{AgentConfig, DEFAULTS};
 use crate::gate::{Pace, Speed};
 use crate::progress::Progress;
@@ -29,7 +30,8 @@ Examples:
   weir-agent replay --csv fish.csv
       Send a table with a header, in real time.
 
-Exit codes: 0 everything was acknowledged, 1 failed or not, 2 usage, 78 configuration.";
+Exit codes: 0 everything was confirmed, or is on disk for the next run; 1 failed, or something
+was dropped; 2 usage; 78 configuration.";
 
 /// Take samples at a machine and publish them over MQTT.
 #[derive(Debug, Parser)]
@@ -137,14 +139,18 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Arguments::command().error(ErrorKind::MissingSubcommand, message).print()?;
         return Ok(ExitCode::from(EXIT_USAGE));
     };
+    let (epoch, seed) = random()?;
+    let directory = config.spool_directory()?;
+    let record_max = config.limits.sample_bytes_max;
+    let backlog =
+        Backlog::open(&directory, &config.spool, record_max, epoch).map_err(ConfigError::value)?;
     let (sampler, speed) = open(&mut config, source)?;
     let shutdown = shutdown_on_signals().context("listen for signals")?;
-    let seed = u64::from(std::process::id()) ^ SystemClock.now().as_micros().unsigned_abs();
-    let progress = Progress::default();
-    let parts = Parts { sampler, gate: Pace::new(speed), clock: None, progress, seed };
+    let (gate, progress) = (Pace::new(speed), Progress::default());
+    let parts = Parts { backlog, sampler, gate, clock: None, progress, seed };
     let report = run(&config, parts, shutdown).await?;
     print(&summary(&report));
-    Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })
+    Ok(if report.counts.dropped() == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })
 }
 
 fn open(config: &mut AgentConfig, source: Source) -> anyhow::Result<(AnySampler, Speed)> {
@@ -177,14 +183,23 @@ fn open(config: &mut AgentConfig, source: Source) -> anyhow::Result<(AnySampler,
     })
 }
 
+/// What is different in every run.
+fn random() -> anyhow::Result<(Epoch, u64)> {
+    let (mut epoch, mut seed) = ([0; 16], [0; 8]);
+    getrandom::fill(&mut epoch).context("draw random numbers")?;
+    getrandom::fill(&mut seed).context("draw random numbers")?;
+    Ok((Epoch::from_bytes(epoch), u64::from_le_bytes(seed)))
+}
+
 fn summary(report: &Report) -> String {
     let counts = report.counts;
     format!(
-        "taken {}  acknowledged {}  rejected {}  outstanding {}  too large {}  sent {}  connections {}\n",
+        "found {}  taken {}  confirmed {}  dropped {}  left {}  too large {}  sent {}  connections {}\n",
+        counts.found,
         counts.taken,
         counts.acked,
-        counts.rejected,
-        counts.outstanding(),
+        counts.dropped(),
+        counts.held,
         counts.oversize,
         counts.published,
         counts.connections,

@@ -1,4 +1,4 @@
-//! From the sampler through the gate to the outbox.
+//! From the sampler through the gate to the spool.
 
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
@@ -8,10 +8,10 @@ use crate::gate::Gate;
 use crate::progress::Progress;
 use crate::sampler::{Event, SampleError, Sampler};
 
-/// Passes events on until the sampler has no more or the outbox is gone.
+/// Passes events on until the sampler has no more or nobody takes them.
 ///
 /// The size limit comes first, before anything counts as taken. The clock is moved just before the event
-/// leaves. The event counts as taken before the gate is asked again, so a gate that compares counts
+/// leaves. The event counts as admitted before the gate is asked again, so a gate that compares counts
 /// sees every event that went through it.
 pub(crate) async fn feed<S: Sampler, G: Gate>(
     mut sampler: S,
@@ -19,7 +19,7 @@ pub(crate) async fn feed<S: Sampler, G: Gate>(
     clock: Option<EventClock>,
     bytes_max: usize,
     progress: Progress,
-    outbox: mpsc::Sender<Event>,
+    events: mpsc::Sender<Event>,
 ) -> Result<(), SampleError> {
     while let Some(event) = sampler.next().await.transpose()? {
         let bytes = event.payload.len();
@@ -30,11 +30,11 @@ pub(crate) async fn feed<S: Sampler, G: Gate>(
         }
         gate.admit(&event).await;
         // Room first: what has been counted is on its way, whenever a shutdown comes.
-        let Ok(room) = outbox.reserve().await else { break };
+        let Ok(room) = events.reserve().await else { break };
         if let Some(clock) = &clock {
             clock.advance_to(event.at);
         }
-        progress.update(|counts| counts.taken += 1);
+        progress.update(|counts| counts.admitted += 1);
         room.send(event);
     }
     Ok(())
@@ -52,19 +52,19 @@ mod tests {
 
     use crate::sampler::{Position, at_hand};
 
-    /// Notes how many events were taken whenever it is asked.
+    /// Notes how many events were admitted whenever it is asked.
     struct Witness(Progress, Vec<u64>);
 
     impl Gate for &mut Witness {
         async fn admit(&mut self, _next: &Event) {
-            let taken = self.0.counts().taken;
-            self.1.push(taken);
+            let admitted = self.0.counts().admitted;
+            self.1.push(admitted);
         }
     }
 
-    /// A shutdown stops polling: an event that had counted as taken while it waited for room was never sent.
+    /// A shutdown stops polling: an event that had counted while it waited for room was never sent.
     #[tokio::test]
-    async fn only_what_reaches_the_outbox_counts_as_taken_and_before_the_gate_is_asked_again() {
+    async fn only_what_has_room_counts_and_before_the_gate_is_asked_again() {
         let (kind, payload) = (EventKind::Measurement, Bytes::new());
         let at = |second: i64| EventTime::from_micros(second * 1_000_000);
         let position = Position::default();
@@ -74,14 +74,14 @@ mod tests {
         let progress = Progress::default();
         let clock = EventClock::new(EventTime::MIN);
         let mut witness = Witness(progress.clone(), Vec::new());
-        let (outbox, mut sent) = mpsc::channel(1);
+        let (sender, mut sent) = mpsc::channel(1);
         {
             let moved = Some(clock.clone());
             let mut feed =
-                pin!(feed(at_hand(events), &mut witness, moved, 10, progress.clone(), outbox));
+                pin!(feed(at_hand(events), &mut witness, moved, 10, progress.clone(), sender));
             let polled = std::future::poll_fn(|context| Poll::Ready(feed.as_mut().poll(context)));
             assert!(polled.await.is_pending(), "the second event has no room");
-            assert_eq!(progress.counts().taken, 1);
+            assert_eq!(progress.counts().admitted, 1);
             assert_eq!(clock.now(), at(1));
         }
         assert!(sent.recv().await.is_some());

@@ -1,7 +1,7 @@
 //! When an event may go.
 //!
 //! A gate is asked before each event is taken, one after the other; the next event is not asked for before the
-//! previous one is on its way to the outbox. A demonstration that goes in lockstep waits here until
+//! previous one is on its way to the spool. A demonstration that goes in lockstep waits here until
 //! everything behind has settled; the agent itself waits here until an event is due.
 
 use std::fmt;
@@ -19,7 +19,7 @@ pub trait Gate: Send {
     fn admit(&mut self, next: &Event) -> impl Future<Output = ()> + Send;
 }
 
-/// Holds nothing back: only the bounded outbox limits the pace.
+/// Holds nothing back: only the bounded spool limits the pace.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Open;
 

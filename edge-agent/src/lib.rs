@@ -2,26 +2,26 @@
 //! order.
 //!
 //! ```text
-//! sampler ─► gate ─► outbox ─► publisher ─► broker
-//! (simulate   (pace,  (bounded,   (one connection,
-//!  or replay)  lockstep) resends)  QoS 1)
+//! sampler ─► gate ─► backlog ─► link ─► broker ─► bridge ─► Kafka
+//! (simulate,  (pace,   (spool on  (one connection,              │
+//!  replay,     lockstep) disk)      a new one after any error)   │
+//!  read)                   ▲                                     │
+//!                          └──────── confirmations ◄─────────────┘
 //! ```
 //! The [`Sampler`]s yield [`Event`]s in the order in which they are to be sent. A [`Gate`] holds each of
-//! them back until its time has come. The [`Outbox`] keeps them until the broker's PUBACK. [`run`]
-//! composes them and owns all waiting.
-//!
-//! The outbox is in memory: what it holds is lost with the process, and a PUBACK proves only that the broker
-//! holds a message in its memory. A spool on disk, epochs and acknowledgements from behind Kafka will
-//! take the outbox's place behind the same interface.
+//! them back until its time has come. The [`Backlog`] has each on disk before it counts as taken, and keeps it until
+//! the bridge has confirmed that Kafka has it. The [`Courier`], a pure state machine, says what is sent when,
+//! and what may be deleted. [`run`] composes them and owns all waiting.
 //!
 //! This crate links neither Kafka nor wasmtime nor a database. Only [`simulate`] knows what a fish is.
 
+mod backlog;
 pub mod cli;
 mod config;
 mod courier;
 mod feed;
 mod gate;
-mod outbox;
+mod link;
 mod progress;
 pub mod replay;
 mod run;
@@ -29,9 +29,13 @@ mod sampler;
 mod schedule;
 pub mod simulate;
 
-pub use config::{AgentConfig, DEFAULTS, Limits, ScheduleConfig, TopicWords};
+pub use backlog::{Backlog, BacklogError};
+pub use config::{
+    AgentConfig, DEFAULTS, DeliveryConfig, Limits, ScheduleConfig, SpoolConfig, TopicWords,
+    WhenFull,
+};
+pub use courier::{Courier, CourierSettings, Span, Until};
 pub use gate::{Gate, Open, Pace, Speed};
-pub use outbox::{Full, Outbox, Record, Settled};
 pub use progress::{Counts, Progress};
 pub use run::{AgentError, Parts, Report, run};
 pub use sampler::{AnySampler, Event, Position, SampleError, Sampler, at_hand};

@@ -1,31 +1,32 @@
-//! The agent at work: composes sampler, gate, outbox and publisher, and owns all waiting.
+//! The agent at work: composes sampler, gate, backlog and link, and owns all waiting.
 //!
-//! One task drives everything. It ends when the sampler has no more and everything taken is acknowledged,
-//! or, after a shutdown, when everything taken is acknowledged or the grace period is over. A lost
-//! connection, or a message refused for a reason that may pass, is followed by a pause, a new client
-//! and everything from the oldest unacknowledged record again; it never ends the run.
+//! One task drives everything. It ends when the sampler has no more and everything taken is confirmed, or, after a
+//! shutdown, when everything taken is confirmed or the grace period is over; what is not confirmed then is in the spool,
+//! and the next run sends it. A lost connection, a disk that is full or fails, and a message refused for a reason that may
+//! pass never end the run: they hold it back.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use weir_events::EventKind;
-use weir_mqtt::{
-    Backoff, Connector, LinkError, Message, Opening, PublishError, Publisher, PublisherEvent,
-};
+use weir_mqtt::Connector;
 use weir_service::{ConfigError, EventClock, Shutdown};
+use weir_spool::{AppendError, Full, Synced};
 
+use crate::backlog::{Backlog, NotTaken};
 use crate::config::AgentConfig;
 use crate::feed::feed;
 use crate::gate::Gate;
-use crate::outbox::{Outbox, Settled};
+use crate::link::Link;
 use crate::progress::{Counts, Progress};
-use crate::sampler::{SampleError, Sampler};
+use crate::sampler::{Event, SampleError, Sampler};
 
 /// What a run is made of, beside its configuration.
 #[derive(Debug)]
 pub struct Parts<S, G> {
+    /// Where events are kept.
+    pub backlog: Backlog,
     /// Yields the events.
     pub sampler: S,
     /// Holds them back until they may go.
@@ -49,9 +50,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether everything taken was acknowledged.
+    /// Whether everything taken was confirmed.
     pub fn is_complete(&self) -> bool {
-        self.counts.acked == self.counts.taken
+        self.counts.outstanding() == 0 && self.counts.dropped() == 0
     }
 }
 
@@ -61,10 +62,17 @@ pub enum AgentError {
     /// A setting cannot be used, or the broker refuses this client from the start.
     #[error("run the agent")]
     Config(#[from] ConfigError),
-    /// The sampler failed. What was taken before has been sent and acknowledged.
+    /// The sampler failed. What was taken before has been sent and confirmed.
     #[error(transparent)]
     Sample(#[from] SampleError),
 }
+
+/// How many events may be under way between the gate and the spool: so many go into one step.
+const STEP_EVENTS: usize = 64;
+/// How long a disk that is full or fails is left alone.
+const DISK_PAUSE: Duration = Duration::from_millis(500);
+/// How often it is written down what is confirmed.
+const SAVE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs an agent to its end.
 ///
@@ -77,37 +85,43 @@ pub async fn run<S: Sampler, G: Gate>(
 ) -> Result<Report, AgentError> {
     config.check()?;
     let connector = Connector::new(&config.mqtt())?;
-    let Parts { sampler, gate, clock, progress, seed } = parts;
-    let mut link = Link::new(config, connector, progress.clone(), seed);
-    // One event under way between gate and outbox, so that a full outbox holds the gate.
-    let (sender, mut events) = mpsc::channel(1);
+    let Parts { backlog, sampler, gate, clock, progress, seed } = parts;
+    let link = Link::new(config, connector, &backlog, progress.clone(), seed);
+    let mut work = Work::new(backlog, link, progress.clone());
+    let (sender, mut events) = mpsc::channel(STEP_EVENTS);
     let bytes_max = config.limits.sample_bytes_max;
     let mut feed = pin!(feed(sampler, gate, clock, bytes_max, progress.clone(), sender));
     let mut fed: Option<Result<(), SampleError>> = None;
     let mut deadline: Option<Instant> = None;
 
     loop {
-        link.transmit();
-        let drained = events.is_empty() && link.outbox.is_empty();
-        if drained && (fed.is_some() || deadline.is_some()) {
+        work.step();
+        let ending = fed.is_some() || deadline.is_some();
+        if ending && events.is_empty() && work.is_done() {
             break;
         }
         tokio::select! {
-            result = &mut feed, if fed.is_none() && deadline.is_none() => fed = Some(result),
-            Some(event) = events.recv(), if !link.outbox.is_full() => {
-                link.outbox.push(event).expect("asked for an event only while there was room");
-            }
-            event = link.next() => link.apply(event)?,
+            biased;
             () = shutdown.cancelled(), if deadline.is_none() => {
                 deadline = Some(Instant::now() + config.drain_grace);
             }
             () = until(deadline), if deadline.is_some() => break,
+            synced = work.backlog.committed() => work.committed(synced),
+            event = work.link.next() => work.link.apply(event, &mut work.backlog)?,
+            Some(event) = events.recv(), if work.has_room() => {
+                work.take(event);
+                while work.has_room() && let Ok(event) = events.try_recv() {
+                    work.take(event);
+                }
+            }
+            result = &mut feed, if fed.is_none() && deadline.is_none() => fed = Some(result),
+            () = sleep_until(work.wake_at) => {}
         }
     }
-    link.close(config.drain_grace).await;
+    let counts = work.end(config.drain_grace).await;
     let finished = fed.is_some();
     fed.transpose()?;
-    Ok(Report { counts: progress.counts(), finished })
+    Ok(Report { counts, finished })
 }
 
 async fn until(deadline: Option<Instant>) {
@@ -117,205 +131,144 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// The outbox and the connection it is sent through, if there is one.
-struct Link {
-    connector: Connector,
-    topics: [String; 2],
-    outbox: Outbox,
-    publisher: Option<Publisher>,
-    retry_at: Instant,
-    backoff: Backoff,
+/// Backlog and link, and what is between them.
+struct Work {
+    backlog: Backlog,
+    link: Link,
     progress: Progress,
+    /// An event that found no room.
+    held: Option<Event>,
+    /// Whether the last event found none.
+    blocked: bool,
+    /// Events that were appended since the last commit began.
+    fresh: bool,
+    /// A disk that refused is left alone until then.
+    disk_at: Instant,
+    save_at: Instant,
+    /// When there is something to do even if nothing happens.
+    wake_at: Instant,
 }
 
-impl Link {
-    fn new(config: &AgentConfig, connector: Connector, progress: Progress, seed: u64) -> Self {
-        let mqtt = connector.config();
+impl Work {
+    fn new(backlog: Backlog, link: Link, progress: Progress) -> Self {
+        let now = Instant::now();
         Self {
-            topics: [config.topic(EventKind::Measurement), config.topic(EventKind::Target)],
-            outbox: Outbox::new(config.limits.outbox_records),
-            publisher: None,
-            retry_at: Instant::now(),
-            backoff: Backoff::new(mqtt.reconnect_min, mqtt.reconnect_max, seed),
+            backlog,
+            link,
             progress,
-            connector,
+            held: None,
+            blocked: false,
+            fresh: false,
+            disk_at: now,
+            save_at: now,
+            wake_at: now,
         }
     }
 
-    /// Hands over as much as the connection takes.
-    fn transmit(&mut self) {
-        while let Some(publisher) = &mut self.publisher
-            && publisher.is_ready()
-            && let Some(record) = self.outbox.next_unsent()
-        {
-            let seq = record.seq;
-            let [measurement, target] = &self.topics;
-            let topic = match record.event.kind {
-                EventKind::Measurement => measurement,
-                EventKind::Target => target,
-            };
-            let payload = record.event.payload.clone();
-            match publisher.publish(seq, Message { topic, payload, properties: Vec::new() }) {
-                Ok(()) => {
-                    self.outbox.sent();
-                    self.progress.update(|counts| counts.published += 1);
+    fn has_room(&self) -> bool {
+        self.held.is_none()
+    }
+
+    fn is_done(&self) -> bool {
+        let stored = self.held.is_none() && !self.fresh && !self.backlog.is_committing();
+        stored && self.link.is_done()
+    }
+
+    fn take(&mut self, event: Event) {
+        match self.backlog.append(event) {
+            Ok(()) => (self.fresh, self.blocked) = (true, false),
+            Err(NotTaken::Full(event, error)) => {
+                // A full buffer is how a disk holds back that is slower than the sampler.
+                if !self.blocked && !matches!(error, AppendError::Full(Full::Buffer)) {
+                    tracing::warn!(error = %Chain(&error), "the sampler has to wait");
+                    self.progress.update(|counts| counts.blocked += 1);
+                    self.blocked = true;
                 }
-                Err(error @ (PublishError::TooLarge { .. } | PublishError::TopicInvalid)) => {
-                    tracing::error!(seq, topic, %error, "an event cannot be sent to this broker");
-                    self.outbox.sent();
-                    self.give_up(seq);
-                }
-                // The connection has just ended, and will say so.
-                Err(PublishError::NotConnected | PublishError::WindowFull) => return,
+                self.held = Some(event);
+            }
+            Err(NotTaken::TooLarge) => self.progress.update(|counts| {
+                counts.admitted -= 1;
+                counts.oversize += 1;
+            }),
+        }
+    }
+
+    /// Everything that can be done without waiting.
+    fn step(&mut self) {
+        let now = Instant::now();
+        if let Some(event) = self.held.take() {
+            self.take(event);
+        }
+        if self.fresh && !self.backlog.is_committing() && now >= self.disk_at {
+            match self.backlog.begin_commit() {
+                Ok(()) => self.fresh = false,
+                Err(error) => self.disk_refused(&error),
+            }
+        }
+        if let Err(error) = self.link.transmit(&mut self.backlog) {
+            self.disk_refused(&error);
+        }
+        if now >= self.save_at {
+            self.save_at = now + SAVE_PAUSE;
+            if let Err(error) = self.backlog.save() {
+                tracing::warn!(%error, "cannot write down what is confirmed; after a restart it is sent again");
+            }
+        }
+        self.wake_at = self.save_at;
+        if self.held.is_some() || self.fresh {
+            self.wake_at = self.wake_at.min(self.disk_at.max(now + Duration::from_millis(1)));
+        }
+        self.count();
+    }
+
+    fn committed(&mut self, synced: std::io::Result<Synced>) {
+        match self.backlog.end_commit(synced) {
+            Ok(()) => self.link.stored(&self.backlog),
+            Err(error) => {
+                self.fresh = true;
+                self.disk_refused(&error);
             }
         }
     }
 
-    /// The next event of the connection; connects if there is none. Cancel-safe.
-    async fn next(&mut self) -> PublisherEvent {
-        loop {
-            if let Some(publisher) = &mut self.publisher {
-                if let Some(event) = publisher.next().await {
-                    return event;
-                }
-                self.publisher = None;
-            }
-            sleep_until(self.retry_at).await;
-            self.publisher = Some(Publisher::connect(&self.connector, &Opening::default()));
-        }
+    fn disk_refused(&mut self, error: &dyn std::error::Error) {
+        tracing::error!(error = %Chain(error), "the spool's disk refuses; trying again");
+        self.disk_at = Instant::now() + DISK_PAUSE;
     }
 
-    /// Notes what happened. Fails if the broker and this client do not accept each other and never have:
-    /// then a setting is wrong. Later it may be the broker's that was changed, and is changed back.
-    fn apply(&mut self, event: PublisherEvent) -> Result<(), ConfigError> {
-        match event {
-            PublisherEvent::Connected { window } => {
-                tracing::info!(window, outstanding = self.outbox.len(), "connected to the broker");
-                self.progress.update(|counts| counts.connections += 1);
-            }
-            PublisherEvent::Acked(seq) => {
-                self.backoff.reset();
-                let settled = self.outbox.done(seq);
-                self.count(settled);
-            }
-            PublisherEvent::Heard(_) => {}
-            PublisherEvent::Refused { seq, refusal } if refusal.is_permanent() => {
-                tracing::error!(seq, error = %refusal, "the broker refused an event for good");
-                self.give_up(seq);
-            }
-            PublisherEvent::Refused { seq, refusal } => {
-                tracing::warn!(seq, error = %refusal, "the broker refused an event, sending it again");
-                self.disconnect();
-            }
-            PublisherEvent::Lost(LinkError::Denied(denial))
-                if self.progress.counts().connections == 0 =>
-            {
-                return Err(ConfigError::value(denial));
-            }
-            PublisherEvent::Lost(error) => {
-                tracing::warn!(%error, outstanding = self.outbox.len(), "no connection to the broker");
-                self.disconnect();
-            }
-        }
-        Ok(())
-    }
-
-    fn give_up(&mut self, seq: u64) {
-        let settled = self.outbox.give_up(seq);
-        self.count(settled);
-    }
-
-    fn count(&self, Settled { acked, given_up }: Settled) {
+    fn count(&self) {
+        let (unconfirmed, connected) = (self.link.unconfirmed(), self.link.is_connected());
         self.progress.update(|counts| {
-            counts.acked += acked;
-            counts.rejected += given_up;
+            self.backlog.count(counts);
+            (counts.unconfirmed, counts.connected) = (unconfirmed, connected);
         });
     }
 
-    fn disconnect(&mut self) {
-        self.publisher = None;
-        self.outbox.lost();
-        self.retry_at = Instant::now() + self.backoff.next_pause();
-    }
-
-    async fn close(self, grace: Duration) {
-        if let Some(publisher) = self.publisher {
-            publisher.close(grace).await;
+    async fn end(mut self, grace: Duration) -> Counts {
+        if self.backlog.is_committing() {
+            let synced = self.backlog.committed().await;
+            self.committed(synced);
         }
+        if let Err(error) = self.backlog.save() {
+            tracing::warn!(%error, "cannot write down what is confirmed; after a restart it is sent again");
+        }
+        self.count();
+        self.link.close(grace).await;
+        self.progress.counts()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-    use weir_events::EventTime;
-    use weir_mqtt::Refusal;
+/// An error with its causes.
+struct Chain<'a>(&'a dyn std::error::Error);
 
-    use crate::sampler::{Event, Position};
-
-    /// A link that has taken and sent so many events.
-    fn sent(events: u64) -> Link {
-        let config = AgentConfig::embedded().expect("valid");
-        let connector = Connector::new(&config.mqtt()).expect("valid");
-        let mut link = Link::new(&config, connector, Progress::default(), 0);
-        for _ in 0..events {
-            let (kind, at) = (EventKind::Measurement, EventTime::EPOCH);
-            link.progress.update(|counts| counts.taken += 1);
-            link.outbox
-                .push(Event { kind, payload: Bytes::new(), at, position: Position::default() })
-                .expect("room");
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
         }
-        resend(&mut link);
-        link
-    }
-
-    fn resend(link: &mut Link) -> Vec<u64> {
-        let mut sent = Vec::new();
-        while let Some(record) = link.outbox.next_unsent() {
-            sent.push(record.seq);
-            link.outbox.sent();
-        }
-        sent
-    }
-
-    fn apply(link: &mut Link, event: PublisherEvent) {
-        link.apply(event).expect("the run goes on");
-    }
-
-    fn refuse(link: &mut Link, seq: u64) {
-        apply(link, PublisherEvent::Refused { seq, refusal: Refusal::PayloadInvalid });
-    }
-
-    /// The broker answers the second event, with the first still open, and the connection breaks: twice.
-    /// An event refused for good used to be sent again and counted each time, until more were settled
-    /// than taken.
-    #[test]
-    fn an_event_behind_an_open_one_counts_once_however_often_the_connection_breaks() {
-        let mut link = sent(3);
-        for resent in [vec![0, 2], vec![0, 2]] {
-            refuse(&mut link, 1);
-            apply(&mut link, PublisherEvent::Acked(2));
-            let counts = link.progress.counts();
-            assert_eq!((counts.acked, counts.rejected, counts.outstanding()), (0, 1, 2));
-            apply(&mut link, PublisherEvent::Lost(LinkError::Protocol("a test")));
-            assert_eq!(resend(&mut link), resent);
-        }
-        apply(&mut link, PublisherEvent::Acked(2));
-        apply(&mut link, PublisherEvent::Acked(0));
-        let counts = link.progress.counts();
-        assert_eq!((counts.acked, counts.rejected, counts.outstanding()), (2, 1, 0));
-        assert!(link.outbox.is_empty());
-    }
-
-    /// What was acknowledged behind an event that is given up leaves with it.
-    #[test]
-    fn giving_up_the_oldest_settles_what_waited_behind_it() {
-        let mut link = sent(2);
-        apply(&mut link, PublisherEvent::Acked(1));
-        refuse(&mut link, 0);
-        let counts = link.progress.counts();
-        assert_eq!((counts.acked, counts.rejected, counts.outstanding()), (1, 1, 0));
-        assert!(link.outbox.is_empty());
+        Ok(())
     }
 }

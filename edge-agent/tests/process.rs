@@ -5,7 +5,9 @@ use std::process::{Command, Output};
 use weir_embedded::mqtt::EmbeddedMqtt;
 
 fn agent(arguments: &[&str]) -> Output {
+    let state = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir-agent"));
+    command.env("STATE_DIRECTORY", state.path()).env("WEIR__DELIVERY__UNTIL", "broker");
     command.args(arguments).output().expect("the agent runs")
 }
 
@@ -25,14 +27,17 @@ async fn a_bounded_run_ends_when_everything_is_acknowledged() {
     let broker = EmbeddedMqtt::start().await.expect("broker");
     let simulate = ["simulate", "--events", "500", "--speed", "max"];
     let printed = complete(&broker, &simulate).await;
-    assert!(printed.starts_with("taken 1000  acknowledged 1000  rejected 0"), "{printed}");
+    assert!(
+        printed.starts_with("found 0  taken 1000  confirmed 1000  dropped 0  left 0"),
+        "{printed}"
+    );
 
     let table = tempfile::NamedTempFile::new().expect("temporary file");
     std::fs::write(table.path(), "id,species,length,height,weight\n1,salmon,88.1,19,4.6\n")
         .expect("written");
     let path = table.path().to_str().expect("a path in UTF-8");
     let printed = complete(&broker, &["replay", "--csv", path, "--speed", "max"]).await;
-    assert!(printed.starts_with("taken 2  acknowledged 2"), "{printed}");
+    assert!(printed.starts_with("found 0  taken 2  confirmed 2"), "{printed}");
 }
 
 #[test]

@@ -14,6 +14,7 @@
 
 mod acks;
 mod backoff;
+pub mod bare;
 mod config;
 mod connection;
 mod connector;

@@ -168,6 +168,11 @@ impl Publisher {
         }
     }
 
+    /// Whether the broker has accepted the connection, and it has not ended.
+    pub fn is_connected(&self) -> bool {
+        self.window.is_some()
+    }
+
     /// Whether [`Publisher::publish`] would take a message.
     pub fn is_ready(&self) -> bool {
         self.window.is_some_and(|window| self.in_flight.len() < window)

@@ -28,7 +28,7 @@ impl Flow {
     fn on_the_way(&self) -> u64 {
         let counts = self.sent.counts();
         let through = self.bridge.forwarded() + self.bridge.dead_lettered();
-        let sent = counts.taken - counts.rejected;
+        let sent = counts.admitted - counts.dropped();
         let received = self.bridge.received().saturating_sub(self.bridge.returned());
         sent.max(received).saturating_sub(through) + counts.outstanding()
     }

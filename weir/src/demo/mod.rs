@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use tokio::sync::oneshot;
-use weir_agent::{Pace, Parts, Speed};
+use weir_agent::{Backlog, Pace, Parts, Speed};
+use weir_events::Epoch;
 use weir_host::model::{Catalog, Trained, Trainer};
 use weir_kafka::Producer;
 use weir_runtime::Runtime;
@@ -126,12 +127,9 @@ async fn run(
     let topics = &stack.host.topics;
     results.counts.bridged =
         stack.progress.count(&topics.measurement) + stack.progress.count(&topics.target);
-    if counts.oversize + counts.rejected > 0 {
-        tracing::warn!(
-            oversize = counts.oversize,
-            rejected = counts.rejected,
-            "events were not sent"
-        );
+    let (oversize, dropped) = (counts.oversize, counts.dropped());
+    if oversize + dropped > 0 {
+        tracing::warn!(oversize, dropped, "events were not sent");
     }
     Ok(results)
 }
@@ -158,7 +156,13 @@ async fn send(
     let speed = if arguments.lockstep { Speed::Max } else { arguments.speed };
     let (agent, control) = (stack.agent.clone(), stack.control.clone());
     let (clock, shutdown) = (stack.clock.clone(), stack.shutdown.clone());
+    let spool = tempfile::tempdir().context("make a folder for the agent's spool")?;
+    let mut epoch = [0; 16];
+    getrandom::fill(&mut epoch).context("draw random numbers")?;
+    let epoch = Epoch::from_bytes(epoch);
+    let bytes_max = agent.limits.sample_bytes_max;
     let parts = Parts {
+        backlog: Backlog::open(spool.path(), &agent.spool, bytes_max, epoch)?,
         sampler: input.events,
         gate: (Pace::new(speed), FlowGate::new(flow.clone(), arguments.lockstep)),
         clock: Some(clock),

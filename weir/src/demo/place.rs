@@ -125,6 +125,7 @@ impl Settings {
         let mut host: HostConfig = service("host", weir_host::DEFAULTS, &file.host)?;
         agent.limits.sample_bytes_max = SAMPLE_BYTES_MAX;
         agent.mqtt.outgoing_bytes_max = 3 * 1024 * 1024;
+        agent.spool.segment_bytes = 8 * 1024 * 1024;
         // The clock of a run shows the time of the events, which may lie anywhere.
         bridge.limits.clock_not_before = EventTime::MIN;
         // Training rows in a file would outlive the run, and mix with those of the next.
