@@ -25,7 +25,7 @@ pub(super) const CONFINED: &[Confined] = &[
 /// Our crates, lowest layer first. A crate depends on lower layers only, never on its own.
 pub(super) const LAYERS: &[&[&str]] = &[
     &["weir-events", "weir-model", "xtask"],
-    &["weir-stream", "weir-registry", "weir-runtime", "weir-service"],
+    &["weir-stream", "weir-spool", "weir-registry", "weir-runtime", "weir-service"],
     &["weir-kafka", "weir-mqtt"],
     &["weir-embedded"],
     &["weir-agent", "weir-bridge", "weir-host"],
