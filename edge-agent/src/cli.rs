@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use weir_events::{Epoch, EventTime};
+use weir_service::health::HealthServer;
 use weir_service::{Clock, ConfigError, EXIT_FAILED, SystemClock, shutdown_on_signals};
 
 use crate::backlog::Backlog;
@@ -15,6 +17,7 @@ use crate::gate::{Pace, Speed};
 use crate::progress::Progress;
 use crate::run::{Parts, Report, run};
 use crate::sampler::{AnySampler, at_hand};
+use crate::vitals::AgentVitals;
 use crate::{replay, simulate};
 
 const EXAMPLES: &str = "\
@@ -147,8 +150,11 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let (sampler, speed) = open(&mut config, source)?;
     let shutdown = shutdown_on_signals().context("listen for signals")?;
     let (gate, progress) = (Pace::new(speed), Progress::default());
+    let health = HealthServer::bind(&config.health).await?;
+    let vitals = Arc::new(AgentVitals(progress.clone()));
     let parts = Parts { backlog, sampler, gate, clock: None, progress, seed };
-    let report = run(&config, parts, shutdown).await?;
+    let work = async { Ok(run(&config, parts, shutdown.clone()).await?) };
+    let report = health.attend(vitals, shutdown.clone(), work).await?;
     print(&summary(&report));
     Ok(if report.counts.dropped() == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use weir_events::{EventKind, EventTime, Schema, SchemaConfig};
 use weir_mqtt::{Connector, MqttConfig};
 use weir_service::ConfigError;
+use weir_service::health::HealthConfig;
 
 use crate::courier::{CourierSettings, Until};
 use crate::schedule::Timing;
@@ -37,6 +38,8 @@ pub struct AgentConfig {
     pub schedule: ScheduleConfig,
     /// The broker.
     pub mqtt: MqttConfig,
+    /// Where the agent tells how it is.
+    pub health: HealthConfig,
     /// The fields of a payload.
     pub schema: SchemaConfig,
 }
@@ -147,6 +150,7 @@ impl AgentConfig {
             return Err(ConfigError::value("schedule.interval: is 0"));
         }
         Connector::new(&self.mqtt())?;
+        self.health.check()?;
         // The topic and the packet's header come on top of the payload.
         let room = (self.mqtt.outgoing_bytes_max as usize).saturating_sub(1_024);
         if self.limits.sample_bytes_max > room {

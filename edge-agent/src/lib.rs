@@ -28,6 +28,7 @@ mod run;
 mod sampler;
 mod schedule;
 pub mod simulate;
+mod vitals;
 
 pub use backlog::{Backlog, BacklogError};
 pub use config::{
@@ -40,3 +41,4 @@ pub use progress::{Counts, Progress};
 pub use run::{AgentError, Parts, Report, run};
 pub use sampler::{AnySampler, Event, Position, SampleError, Sampler, at_hand};
 pub use schedule::{Schedule, Timed, Timing};
+pub use vitals::AgentVitals;

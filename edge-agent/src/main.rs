@@ -6,5 +6,5 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let arguments = weir_agent::cli::Arguments::parse();
-    weir_service::start("info", weir_agent::cli::execute(arguments))
+    weir_service::start_small("info", weir_agent::cli::execute(arguments))
 }
