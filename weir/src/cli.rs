@@ -14,7 +14,8 @@ Examples:
   weir topics create --kafka localhost:9092
   weir model train --csv train.csv --kafka localhost:9092
   weir tail --kafka localhost:9092   joined events as they come
-  weir dead-letters list             what was refused, and why"
+  weir dead-letters list             what was refused, and why
+  weir bench --help                  how fast agent and bridge are on this machine"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Topics(crate::topics::Arguments),
     /// Show joined events as they come: predicted, measured, error.
     Tail(crate::tail::Arguments),
+    /// Measure agent and bridge against the bare parts.
+    Bench(crate::bench::Arguments),
     /// Look at what was refused, and send it again after a fix.
     DeadLetters(Box<crate::dead_letters::Arguments>),
 }

@@ -1,5 +1,6 @@
 //! `weir`: the command people type.
 
+mod bench;
 mod cli;
 mod dead_letters;
 mod demo;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let filter = match &arguments.command {
         Command::Demo(_) => "warn,weir_bridge=error,weir_kafka=error,rumqttd=off",
         Command::Model(_) | Command::Tail(_) => "warn",
+        Command::Bench(_) => "error",
         // They end soon, and their errors say what Kafka's client would have logged.
         Command::Topics(_) | Command::DeadLetters(_) => "warn,weir_kafka=error",
     };
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
             Command::Model(arguments) => model::execute(arguments).await,
             Command::Topics(arguments) => topics::execute(arguments).await,
             Command::Tail(arguments) => tail::execute(arguments).await,
+            Command::Bench(arguments) => bench::execute(arguments).await,
             Command::DeadLetters(arguments) => dead_letters::execute(*arguments).await,
         }
     })

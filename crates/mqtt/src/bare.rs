@@ -4,32 +4,33 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::mqttbytes::v5::{Packet, PublishProperties};
 use rumqttc::v5::{AsyncClient, Event};
 use tokio::time::Instant;
 
 use crate::connector::{Connector, Session};
 use crate::error::LinkError;
+use crate::publisher::Message;
 
-/// Publishes so many copies of a message at least once (QoS 1), as fast as the broker acknowledges. Returns the time from
-/// CONNACK to the last PUBACK.
+/// Publishes so many messages at least once (QoS 1), as fast as the broker acknowledges. `message` makes them, numbered
+/// from 0. Returns the time from CONNACK to the last PUBACK.
 ///
 /// # Errors
 /// The first error of the connection.
 pub async fn publish(
     connector: &Connector,
-    topic: &str,
-    payload: Bytes,
+    message: impl Fn(u64) -> Message<'static> + Send + 'static,
     count: u64,
 ) -> Result<Duration, LinkError> {
     let window = usize::from(connector.config().inflight);
     let (client, mut event_loop) = AsyncClient::new(connector.options(Session::Clean), window);
-    let topic = topic.to_owned();
     let publishing = tokio::spawn(async move {
-        for _ in 0..count {
-            let sent = client.publish(&topic, QoS::AtLeastOnce, false, payload.clone()).await;
+        for number in 0..count {
+            let Message { topic, payload, properties: user_properties } = message(number);
+            let properties = PublishProperties { user_properties, ..PublishProperties::default() };
+            let qos = QoS::AtLeastOnce;
+            let sent = client.publish_with_properties(topic, qos, false, payload, properties).await;
             if sent.is_err() {
                 return None;
             }
