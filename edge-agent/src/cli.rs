@@ -153,7 +153,7 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let health = HealthServer::bind(&config.health).await?;
     let vitals = Arc::new(AgentVitals(progress.clone()));
     let parts = Parts { backlog, sampler, gate, clock: None, progress, seed };
-    let work = async { Ok(run(&config, parts, shutdown.clone()).await?) };
+    let work = run(&config, parts, shutdown.clone());
     let report = health.attend(vitals, shutdown.clone(), work).await?;
     print(&summary(&report));
     Ok(if report.counts.dropped() == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })

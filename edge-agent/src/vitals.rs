@@ -12,7 +12,11 @@ pub struct AgentVitals(pub Progress);
 
 impl Vitals for AgentVitals {
     fn ready(&self) -> Result<(), String> {
-        if self.0.counts().connected { Ok(()) } else { Err("not connected to the MQTT broker".into()) }
+        if self.0.counts().connected {
+            Ok(())
+        } else {
+            Err("not connected to the MQTT broker".into())
+        }
     }
 
     fn metrics(&self, out: &mut MetricsText<'_>) {
@@ -46,7 +50,10 @@ fn records(out: &mut MetricsText<'_>, counts: &Counts) {
         "weir_agent_records_dropped_total",
         "Taken records that will never be delivered; a gap is sent in their place",
         ["reason"],
-        GapReason::ALL.into_iter().zip(counts.dropped).map(|(reason, count)| ([reason.as_str()], count)),
+        GapReason::ALL
+            .into_iter()
+            .zip(counts.dropped)
+            .map(|(reason, count)| ([reason.as_str()], count)),
     );
 }
 
@@ -63,7 +70,11 @@ fn messages(out: &mut MetricsText<'_>, counts: &Counts) {
         counts.resent,
     );
     count("weir_agent_messages_acknowledged_total", "PUBACKs of the broker", counts.pubacks);
-    count("weir_agent_connections_total", "Connections that the broker accepted", counts.connections);
+    count(
+        "weir_agent_connections_total",
+        "Connections that the broker accepted",
+        counts.connections,
+    );
     count(
         "weir_agent_stalls_total",
         "Times that nothing was confirmed for so long that a new connection was tried",

@@ -181,8 +181,10 @@ async fn next_line(lines: &mut tokio::io::Lines<BufReader<ChildStdout>>) -> anyh
 async fn bridge_round(arguments: &Arguments, name: &str) -> anyhow::Result<(f64, Usage)> {
     let topics = TopicNames::default().prefixed(&format!("{name}-"));
     let kafka = KafkaConfig::new(&arguments.kafka, "weir-bench");
-    let dead_letters = [&topics.measurement, &topics.target].map(|topic| TopicNames::dead_letter(topic));
-    let mut names = vec![topics.measurement.clone(), topics.target.clone(), topics.unrouted.clone()];
+    let dead_letters =
+        [&topics.measurement, &topics.target].map(|topic| TopicNames::dead_letter(topic));
+    let mut names =
+        vec![topics.measurement.clone(), topics.target.clone(), topics.unrouted.clone()];
     names.extend(dead_letters);
     let admin = Admin::new(&kafka)?;
     let specs: Vec<NewTopicSpec> = names.iter().map(|name| spec(name)).collect();
@@ -208,10 +210,8 @@ async fn measure_bridge(
     let (config, broker) = (file.display().to_string(), arguments.mqtt.to_string());
     let options = ["--config", &config, "--mqtt", &broker, "--kafka", &arguments.kafka];
     let health = super::scrape::free_address().await?;
-    let environment = [
-        ("WEIR__MQTT__CLIENT_ID", name.to_owned()),
-        ("WEIR__HEALTH__LISTEN", health.to_string()),
-    ];
+    let environment =
+        [("WEIR__MQTT__CLIENT_ID", name.to_owned()), ("WEIR__HEALTH__LISTEN", health.to_string())];
     let bridge = Program::start(&beside("weir-bridge")?, &options, &environment)?;
     super::scrape::ready(health).await?;
     let before = bridge.usage()?;

@@ -35,7 +35,11 @@ pub(super) struct Usage {
 }
 
 impl Program {
-    pub(super) fn start(path: &Path, arguments: &[&str], settings: &[(&str, String)]) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        path: &Path,
+        arguments: &[&str],
+        settings: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
         let mut command = Command::new(path);
         command.args(arguments).envs(settings.iter().map(|(name, value)| (name, value)));
         command.env("RUST_LOG", "error").stdin(Stdio::null()).stdout(Stdio::piped());
@@ -65,7 +69,10 @@ impl Program {
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let peak = peak.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok());
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52 ticks")]
-        Ok(Usage { cpu_seconds: ticks as f64 / 100.0, peak_kib: peak.context("VmHWM of a process")? })
+        Ok(Usage {
+            cpu_seconds: ticks as f64 / 100.0,
+            peak_kib: peak.context("VmHWM of a process")?,
+        })
     }
 
     /// Asks it to end, and waits.

@@ -22,7 +22,9 @@ pub(super) async fn free_address() -> anyhow::Result<SocketAddr> {
 /// The page of metrics, by name with labels.
 async fn page(address: SocketAddr) -> anyhow::Result<HashMap<String, f64>> {
     let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await?;
     let mut text = String::new();
     stream.read_to_string(&mut text).await?;
     let line = |line: &str| {
@@ -53,7 +55,8 @@ pub(super) async fn rise(address: SocketAddr, name: &str, to: f64) -> anyhow::Re
     let (mut last, mut changed) = (0.0, Instant::now());
     loop {
         // Until it listens there is no page.
-        let value = page(address).await.ok().and_then(|page| page.get(name).copied()).unwrap_or(0.0);
+        let value =
+            page(address).await.ok().and_then(|page| page.get(name).copied()).unwrap_or(0.0);
         let now = Instant::now();
         if value > 0.0 && first.is_none() {
             first = Some((now, value));
@@ -78,7 +81,9 @@ pub(super) async fn ready(address: SocketAddr) -> anyhow::Result<()> {
     while began.elapsed() < STALL {
         let asked = async {
             let mut stream = TcpStream::connect(address).await?;
-            stream.write_all(b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+            stream
+                .write_all(b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                .await?;
             let mut text = String::new();
             stream.read_to_string(&mut text).await?;
             std::io::Result::Ok(text.starts_with("HTTP/1.1 200"))
