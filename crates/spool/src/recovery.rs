@@ -40,6 +40,11 @@ pub(crate) fn open<D: Disk>(
     if segments.iter().any(|segment| segment.readable && segment.epoch == epoch) {
         return Err(OpenError::EpochInUse);
     }
+    // Dropped when the power failed. What is in them beyond was never durable.
+    let mut unused = Vec::new();
+    while segments.front().is_some_and(|oldest| oldest.first <= mark.now.dropped_through) {
+        unused.extend(segments.pop_front());
+    }
     if let (false, Some(oldest)) = (known, segments.front()) {
         mark.now.floor = oldest.first;
     }
@@ -59,7 +64,11 @@ pub(crate) fn open<D: Disk>(
     mark.now.next = next;
     mark.now.position = position.unwrap_or(mark.now.position);
     mark.save().map_err(OpenError::io("write the mark"))?;
-    discard(&disk, &mut segments, &mark, newest.empty).map_err(OpenError::io("remove segments"))?;
+    unused.extend(newest.empty);
+    while segments.front().is_some_and(|oldest| oldest.end <= mark.now.floor) {
+        unused.extend(segments.pop_front());
+    }
+    discard(&disk, &unused).map_err(OpenError::io("remove segments"))?;
     let appended = mark.now.position;
     let spool = Spool {
         disk,
@@ -210,18 +219,8 @@ fn position<D: Disk>(
 }
 
 /// Removes what is of no use any more: what was let go when the power failed, and a segment without content.
-fn discard<D: Disk>(
-    disk: &D,
-    segments: &mut Segments,
-    mark: &MarkFile<D::File>,
-    empty: Option<Segment>,
-) -> io::Result<()> {
-    let mut unused = Vec::from_iter(empty);
-    let gone = mark.now.floor.max(mark.now.dropped_through + 1);
-    while segments.front().is_some_and(|oldest| oldest.end <= gone) {
-        unused.extend(segments.pop_front());
-    }
-    for segment in &unused {
+fn discard<D: Disk>(disk: &D, unused: &[Segment]) -> io::Result<()> {
+    for segment in unused {
         disk.remove(&segment::name(segment.first))?;
     }
     if unused.is_empty() { Ok(()) } else { disk.sync_dir() }

@@ -24,7 +24,9 @@ impl<D: Disk> Spool<D> {
             self.mark.save()?;
         }
         while let Some(segment) = self.released_segment() {
-            self.remove_oldest(&segment)?;
+            self.remove(&segment)?;
+            self.segments.pop_front();
+            self.forget_cursor(segment.first);
         }
         self.disk.sync_dir()
     }
@@ -50,7 +52,10 @@ impl<D: Disk> Spool<D> {
         mark.dropped += segment.end.saturating_sub(segment.first.max(mark.floor));
         mark.dropped_through = segment.end - 1;
         self.mark.replace(mark)?;
-        self.remove_oldest(&segment)?;
+        // It counts as dropped from here on: what cannot be removed now is removed at the next opening.
+        self.segments.pop_front();
+        self.forget_cursor(segment.first);
+        self.remove(&segment)?;
         self.disk.sync_dir()?;
         Ok(true)
     }
@@ -69,13 +74,10 @@ impl<D: Disk> Spool<D> {
         self.active.take_if(|active| released && active.len >= large);
     }
 
-    fn remove_oldest(&mut self, segment: &Segment) -> io::Result<()> {
+    fn remove(&self, segment: &Segment) -> io::Result<()> {
         match self.disk.remove(&segment::name(segment.first)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
         }
-        self.segments.pop_front();
-        self.forget_cursor(segment.first);
-        Ok(())
     }
 }

@@ -7,6 +7,7 @@
 //! The same seed makes the same choices.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +16,7 @@ use crate::disk::{Disk, DiskFile};
 const SECTOR: usize = 64;
 
 /// The disk. Its clones are the same disk.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct SimulatedDisk(Arc<Mutex<State>>);
 
 /// A file that is open.
@@ -25,7 +26,7 @@ pub struct SimulatedFile {
     number: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     files: Vec<Contents>,
     names: BTreeMap<String, usize>,
@@ -38,14 +39,14 @@ struct State {
     random: u64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Contents {
     seen: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Change>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Change {
     Write(usize, Vec<u8>),
     Truncate(usize),
@@ -77,6 +78,11 @@ impl SimulatedDisk {
         self.state().capacity = bytes;
     }
 
+    /// Bytes of all files, as they are seen now.
+    pub fn used(&self) -> usize {
+        self.state().used()
+    }
+
     /// The next syncs of files fail.
     pub fn fail_syncs(&self, count: u32) {
         self.state().failing_syncs = count;
@@ -90,6 +96,12 @@ impl SimulatedDisk {
     /// The change of this number, counted from the disk's beginning, and all after it fail.
     pub fn fail_power_at(&self, change: Option<u64>) {
         self.state().power_fails_at = change;
+    }
+
+    /// Whether the power is still there.
+    pub fn has_power(&self) -> bool {
+        let state = self.state();
+        state.power_fails_at.is_none_or(|at| state.changes <= at)
     }
 
     /// The disk after the power was gone: what was not synced is kept or not.
@@ -203,6 +215,14 @@ impl State {
         let contents = &mut self.files[number];
         change.apply(&mut contents.seen);
         contents.unsynced.push(change);
+    }
+}
+
+impl fmt::Debug for SimulatedDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        let names: Vec<&String> = state.names.keys().collect();
+        f.debug_struct("SimulatedDisk").field("names", &names).finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the spool as a whole. What they share is here.
 
 mod basics;
+mod crash;
 
 use weir_events::{Epoch, GapReason};
 
