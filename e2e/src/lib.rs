@@ -4,5 +4,7 @@
 //! `eval "$(cargo xtask services up)"`. A server that is missing fails the test that needs it: nothing
 //! is ever skipped.
 
+pub mod fleet;
+pub mod mosquitto;
 pub mod process;
 pub mod servers;

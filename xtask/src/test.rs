@@ -14,7 +14,7 @@ use crate::services::{self, Server};
 use crate::tools::{self, Tool};
 
 /// The features behind which the tests against real servers are.
-const SERVER_FEATURES: &str = "weir-e2e/servers,weir-host/servers";
+pub(crate) const SERVER_FEATURES: &str = "weir-e2e/servers,weir-host/servers";
 
 /// What they need besides the servers' own tools.
 const TOOLS: [&Tool; 5] = [

@@ -1,0 +1,1 @@
+//! N-4: Kafka goes away while machines and MQTT go on.

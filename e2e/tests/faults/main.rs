@@ -1,0 +1,11 @@
+//! What happens to agents and bridge, and must not matter: they, their brokers and their network fail in every way that
+//! the catalogue in docs/faults.md names, under load, against real servers. Every run prints one line of JSON.
+//!
+//! `WEIR_LOAD=20x5000` sets machines and lines of each, `WEIR_SEEDS` how many histories each row goes through.
+//! `cargo xtask soak` runs the long version.
+
+mod brokers;
+mod chaos;
+mod kafka;
+mod kills;
+mod network;

@@ -1,0 +1,98 @@
+//! N-1 to N-3, N-7: the network between agents and broker, and between broker and bridge, is cut, goes silent, delays, slices
+//! and resets.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+use weir_e2e::fleet::{Fleet, Size};
+use weir_e2e::servers::{KAFKA, MQTT, address};
+use weir_embedded::proxy::{Proxy, Weather};
+
+use crate::chaos::{Run, seeds};
+
+/// What the services of a fleet have as their keep-alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// Two ways to the broker, and the runtime that they live on.
+struct Ways {
+    agents: Proxy,
+    bridge: Proxy,
+    _runtime: Runtime,
+}
+
+impl Ways {
+    fn new() -> Self {
+        let broker: SocketAddr = address(MQTT).parse().expect("an address");
+        let runtime = Runtime::new().expect("a runtime");
+        let proxy = || runtime.block_on(Proxy::start(broker)).expect("a free port");
+        Self { agents: proxy(), bridge: proxy(), _runtime: runtime }
+    }
+
+    fn run(&self, seed: u64, size: Size) -> Run {
+        Run::start(seed, size, self.agents.address(), self.bridge.address())
+    }
+}
+
+#[test]
+fn connections_are_cut() {
+    for seed in seeds() {
+        let ways = Ways::new();
+        let mut run = ways.run(seed, Size::or(20, 250));
+        run.trouble(20, (20, 200), |run| match run.dice.below(4) {
+            0 => ways.bridge.cut(),
+            1 => {
+                ways.agents.close();
+                std::thread::sleep(run.dice.pause(100, 1_000));
+                ways.agents.open();
+            }
+            _ => ways.agents.cut(),
+        });
+        run.check("N-1, N-7");
+    }
+}
+
+#[test]
+fn bytes_come_singly_late_and_not_at_all() {
+    for seed in seeds() {
+        let ways = Ways::new();
+        let weather = Weather {
+            latency: Duration::from_millis(100),
+            jitter: Duration::from_millis(100),
+            slice: 1,
+            ..Weather::default()
+        };
+        ways.agents.set(weather);
+        ways.bridge.set(Weather { slice: 0, resets_per_mille: 10, ..weather });
+        let run = ways.run(seed, Size::or(5, 60));
+        run.check("N-3");
+    }
+}
+
+/// Nobody is told that the connection is gone: both sides see it by the silence.
+#[test]
+fn a_silent_network_is_seen_within_two_keep_alives() {
+    let ways = Ways::new();
+    let fleet = Fleet::new(&address(KAFKA), Size { devices: 1, lines: 1 });
+    let mut bridge = fleet.bridge(ways.bridge.address(), &[]);
+    let mut agent = fleet.agent_that_stays(0, ways.agents.address());
+    agent.await_line("connected to the broker");
+    let silent = Weather { silent: true, ..Weather::default() };
+    (ways.agents.set(silent), ways.bridge.set(silent));
+    let began = Instant::now();
+    agent.await_line("no connection to the broker");
+    let agent_saw = began.elapsed();
+    bridge.await_line("not connected to the MQTT broker");
+    let bridge_saw = began.elapsed();
+    println!(
+        "{{\"row\":\"N-2\",\"keep_alive_s\":5,\"agent_s\":{:.1},\"bridge_s\":{:.1}}}",
+        agent_saw.as_secs_f64(),
+        bridge_saw.as_secs_f64()
+    );
+    let limit = 2 * KEEP_ALIVE + Duration::from_secs(1);
+    assert!(agent_saw <= limit && bridge_saw <= limit, "{agent_saw:?} {bridge_saw:?}");
+    (ways.agents.set(Weather::default()), ways.bridge.set(Weather::default()));
+    agent.terminate();
+    bridge.terminate();
+    fleet.check("N-2", 0, began.elapsed());
+}
