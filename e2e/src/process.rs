@@ -105,6 +105,12 @@ impl Process {
         self.child.try_wait().expect("asked").is_none()
     }
 
+    /// Waits for its end. Returns whether a signal ended it.
+    pub fn died(&mut self) -> bool {
+        let (status, _) = self.ended(PATIENCE);
+        status.code().is_none()
+    }
+
     /// Kills it as a power cut would (SIGKILL).
     pub fn kill(&mut self) {
         self.child.kill().expect("killed");

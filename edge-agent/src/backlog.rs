@@ -11,7 +11,7 @@ use std::path::Path;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 use weir_events::{Epoch, EventKind, GapReason};
-use weir_service::{Clock, SystemClock};
+use weir_service::{Clock, SystemClock, crash_point};
 use weir_spool::{
     AppendError, CommitError, Directory, Entry, Item, OpenError, Policy, Settings, Spool, Synced,
 };
@@ -158,6 +158,7 @@ impl Backlog {
     /// If the disk refuses. What was appended waits for the next commit.
     pub(crate) fn begin_commit(&mut self) -> Result<(), CommitError> {
         if let Some(commit) = self.spool.begin_commit()? {
+            crash_point("agent-commit-written");
             self.syncing = Some(tokio::task::spawn_blocking(move || commit.sync()));
         }
         Ok(())
@@ -176,6 +177,7 @@ impl Backlog {
     /// # Errors
     /// If the disk refused. What was appended waits for the next commit.
     pub(crate) fn end_commit(&mut self, synced: io::Result<Synced>) -> Result<(), CommitError> {
+        crash_point("agent-commit-synced");
         let durable = self.spool.finish_commit(synced)?;
         self.taken += durable.saturating_sub(self.durable);
         self.durable = self.durable.max(durable);
@@ -223,7 +225,9 @@ impl Backlog {
     /// Everything up to this number is confirmed.
     pub(crate) fn release(&mut self, through: u64) -> io::Result<()> {
         let before = self.spool.stats().records;
+        crash_point("agent-confirmed");
         let released = self.spool.release(through);
+        crash_point("agent-released");
         let records = before - self.spool.stats().records;
         let open = self.unsendable.split_off(&(through + 1));
         let mut missing = std::mem::replace(&mut self.unsendable, open).len() as u64;

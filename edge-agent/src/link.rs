@@ -12,7 +12,7 @@ use weir_mqtt::{
     Backoff, Connector, LinkError, Message, Opening, Presence, PublishError, Publisher,
     PublisherEvent,
 };
-use weir_service::ConfigError;
+use weir_service::{ConfigError, crash_point};
 
 use crate::backlog::{Backlog, Parcel};
 use crate::config::AgentConfig;
@@ -109,7 +109,10 @@ impl Link {
             let Some(parcel) = backlog.parcel(seq)? else { return Ok(()) };
             let (message, count) = message(&self.topics, &self.courier, parcel);
             match publisher.publish(seq, message) {
-                Ok(()) => self.note_sent(seq, count),
+                Ok(()) => {
+                    self.note_sent(seq, count);
+                    crash_point("agent-sent");
+                }
                 Err(error @ (PublishError::TooLarge { .. } | PublishError::TopicInvalid)) => {
                     tracing::error!(seq, %error, "an event cannot be sent to this broker");
                     // A gap goes in its place, in the next round. It is smaller than any limit of MQTT.
@@ -186,6 +189,7 @@ impl Link {
             PublisherEvent::Acked(seq) => {
                 self.backoff.reset();
                 self.progress.update(|counts| counts.pubacks += 1);
+                crash_point("agent-puback");
                 if self.until == Until::Broker {
                     let released = self.courier.acked(seq, self.started.elapsed());
                     release(backlog, released);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use weir_mqtt::Connector;
-use weir_service::{ConfigError, EventClock, Shutdown};
+use weir_service::{ConfigError, EventClock, Shutdown, crash_point};
 use weir_spool::{AppendError, Full, Synced};
 
 use crate::backlog::{Backlog, NotTaken};
@@ -176,7 +176,10 @@ impl Work {
 
     fn take(&mut self, event: Event) {
         match self.backlog.append(event) {
-            Ok(()) => (self.fresh, self.blocked) = (true, false),
+            Ok(()) => {
+                crash_point("agent-append");
+                (self.fresh, self.blocked) = (true, false);
+            }
             Err(NotTaken::Full(event, error)) => {
                 // A full buffer is how a disk holds back that is slower than the sampler.
                 if !self.blocked && !matches!(error, AppendError::Full(Full::Buffer)) {
@@ -210,6 +213,7 @@ impl Work {
         }
         if now >= self.save_at {
             self.save_at = now + SAVE_PAUSE;
+            crash_point("agent-save");
             if let Err(error) = self.backlog.save() {
                 tracing::warn!(%error, "cannot write down what is confirmed; after a restart it is sent again");
             }

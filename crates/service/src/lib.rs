@@ -6,6 +6,7 @@
 
 mod clock;
 pub mod config;
+mod crash;
 mod credential;
 mod exit;
 pub mod health;
@@ -16,6 +17,7 @@ pub mod tls;
 
 pub use clock::{Clock, EventClock, SystemClock};
 pub use config::ConfigError;
+pub use crash::crash_point;
 pub use credential::locate as locate_secret;
 pub use exit::{EXIT_CONFIG, EXIT_FAILED, start, start_small};
 pub use security::{Credentials, Security, Tls};

@@ -49,10 +49,17 @@ pub(crate) struct Run {
 impl Run {
     /// Starts the bridge, then the agents, which may reach the broker by another way.
     pub(crate) fn start(seed: u64, size: Size, agents: SocketAddr, bridge: SocketAddr) -> Self {
+        let mut run = Self::idle(seed, size, agents, bridge);
+        run.agents = run.fleet.agents(agents);
+        run
+    }
+
+    /// Starts the bridge alone.
+    pub(crate) fn idle(seed: u64, size: Size, agents: SocketAddr, bridge: SocketAddr) -> Self {
         let fleet = Fleet::new(&address(KAFKA), size);
         Self {
             bridge: fleet.bridge(bridge, &[]),
-            agents: fleet.agents(agents),
+            agents: Vec::new(),
             agents_reach: agents,
             bridge_reaches: bridge,
             dice: Dice::new(seed),

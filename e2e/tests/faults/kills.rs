@@ -33,3 +33,55 @@ fn the_bridge_is_killed() {
         run.check("C-2 bridge");
     }
 }
+
+/// C-1: an agent dies at each of the points where something could be lost, the first, the second and a later time.
+#[test]
+fn agents_die_at_every_point() {
+    let broker = address(MQTT).parse().expect("an address");
+    for point in [
+        "agent-append",
+        "agent-commit-written",
+        "agent-commit-synced",
+        "agent-sent",
+        "agent-puback",
+        "agent-confirmed",
+        "agent-released",
+        "agent-save",
+    ] {
+        let mut run = Run::idle(0, Size { devices: 3, lines: 600 }, broker, broker);
+        for (device, hit) in ["1", "2", "50"].into_iter().enumerate() {
+            let crash = [("WEIR_CRASH", format!("{point}:{hit}"))];
+            let mut agent = run.fleet.agent(device, broker, &crash);
+            // Some points are not come to so often in so short a run.
+            let died = agent.died();
+            assert!(died || hit != "1", "{point} was never reached");
+            run.agents.push(run.fleet.agent(device, broker, &[]));
+        }
+        run.check(&format!("C-1 {point}"));
+    }
+}
+
+/// C-1: the bridge likewise.
+#[test]
+fn the_bridge_dies_at_every_point() {
+    let broker = address(MQTT).parse().expect("an address");
+    for point in [
+        "bridge-received",
+        "bridge-produced",
+        "bridge-delivered",
+        "bridge-acked",
+        "bridge-confirmed",
+    ] {
+        for hit in [1, 2, 50] {
+            let mut run = Run::idle(0, Size { devices: 3, lines: 300 }, broker, broker);
+            run.bridge.kill();
+            let crash = [("WEIR_CRASH", format!("{point}:{hit}"))];
+            let mut bridge = run.fleet.bridge(broker, &crash);
+            run.agents = run.fleet.agents(broker);
+            let died = bridge.died();
+            assert!(died || hit == 50, "{point} was never reached");
+            run.bridge = run.fleet.bridge(broker, &[]);
+            run.check(&format!("C-1 {point}:{hit}"));
+        }
+    }
+}
