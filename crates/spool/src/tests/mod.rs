@@ -3,6 +3,7 @@
 mod basics;
 mod crash;
 mod damage;
+mod faults;
 
 use weir_events::{Epoch, GapReason};
 
