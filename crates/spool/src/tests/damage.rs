@@ -127,6 +127,63 @@ fn a_segment_cut_anywhere_holds_what_was_whole() {
     }
 }
 
+/// Cards answer with an error where they have forgotten. That must not stop all that comes after.
+#[test]
+fn sectors_that_cannot_be_read_are_damage() {
+    let written = written();
+    for newest in [true, false] {
+        for start in (4096..written.segment.len() as u64 - 4096).step_by(4096) {
+            let disk = SimulatedDisk::new(1);
+            disk.put("mark", &written.mark);
+            disk.put(&segment::name(1), &written.segment);
+            if !newest {
+                put(&mut open(disk.clone(), LARGE, 2), "next");
+            }
+            disk.set_bad(start..start + 4096);
+            let mut spool = open(disk, LARGE, 9);
+            let (from, to) = (start as usize, start as usize + 4096);
+            // It reads as zeros, and a frame that has only zeros there is none the worse.
+            let hit = |record: &usize| {
+                let begin = record.checked_sub(1).map_or(HEADER, |before| written.ends[before]);
+                let bytes = begin.max(from)..written.ends[*record].min(to);
+                written.segment.get(bytes).is_some_and(|bytes| bytes.iter().any(|b| *b != 0))
+            };
+            let first = (0..written.ends.len()).find(hit).unwrap();
+            let last = (0..written.ends.len()).rfind(hit).unwrap();
+            let mut expected = written.records.clone();
+            let count = (last - first) as u64 + 1;
+            expected.splice(first..=last, [gap(1, first as u64 + 1, count, GapReason::Damaged)]);
+            let items = read_from(&mut spool, 1);
+            assert!(items[..expected.len()] == expected, "at {start}");
+            assert_eq!(items.len(), expected.len() + usize::from(!newest));
+        }
+    }
+    // A disk that is gone is no damage.
+    let disk = SimulatedDisk::new(1);
+    let mut spool = open(disk.clone(), LARGE, 1);
+    put(&mut spool, "a");
+    disk.set_bad(0..u64::MAX);
+    assert!(spool.read(1).is_err());
+    disk.set_bad(0..0);
+    assert_eq!(read_from(&mut spool, 1), [record(1, 1, "a")]);
+}
+
+/// The end of the newest segment cannot be read: how much it was is unknown, that it was something is told.
+#[test]
+fn an_end_that_cannot_be_read_is_not_cut_off() {
+    let written = written();
+    let disk = SimulatedDisk::new(1);
+    disk.put("mark", &written.mark);
+    disk.put(&segment::name(1), &written.segment);
+    disk.set_bad(61_440..65_536);
+    let (mut spool, recovery) = Spool::open(disk, LARGE, epoch(9)).unwrap();
+    let whole = written.ends.partition_point(|end| *end <= 61_440);
+    assert_eq!((recovery.torn_bytes, recovery.damaged), (0, 1));
+    let mut expected = written.records[..whole].to_vec();
+    expected.push(gap(1, whole as u64 + 1, 1, GapReason::Damaged));
+    assert_eq!(read_from(&mut spool, 1), expected);
+}
+
 /// A mark tells how far the spool got, so a file that lost its end is not taken for one that was never longer.
 #[test]
 fn what_a_mark_knows_and_a_segment_lacks_is_a_gap() {
