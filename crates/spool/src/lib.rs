@@ -82,6 +82,7 @@ mod spool;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod window;
 
 pub use directory::Directory;
 pub use disk::{Disk, DiskFile};

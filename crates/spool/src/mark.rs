@@ -17,6 +17,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::frame::{u32_at, u64_at};
 use crate::record::Position;
 use crate::segment::{FORMAT, SEQ_MAX};
+use crate::window::is_unreadable;
 
 const NAME: &str = "mark";
 const MAGIC: [u8; 8] = *b"WeirMark";
@@ -99,6 +100,16 @@ impl Mark {
     }
 }
 
+/// One of the pages may be unreadable: that is what the other one is for.
+fn read_pages<F: DiskFile>(file: &F, pages: &mut [u8; 2 * PAGE]) -> io::Result<()> {
+    let (first, second) = pages.split_at_mut(PAGE);
+    let results = [file.read_at(0, first), file.read_at(PAGE as u64, second)];
+    match results {
+        [Err(error), Ok(_)] | [Ok(_), Err(error)] if is_unreadable(&error) => Ok(()),
+        results => results.into_iter().try_for_each(|result| result.map(|_| ())),
+    }
+}
+
 /// The file, and the state as it is now.
 #[derive(Debug)]
 pub(crate) struct MarkFile<F> {
@@ -115,11 +126,13 @@ impl<F: DiskFile> MarkFile<F> {
     pub(crate) fn open<D: Disk<File = F>>(disk: &D, exists: bool) -> io::Result<(Self, bool)> {
         let file = if exists { disk.open(NAME)? } else { disk.create(NAME)? };
         let mut pages = [0; 2 * PAGE];
-        let length = file.read_at(0, &mut pages)?;
-        if length < pages.len() {
-            file.write_at(length as u64, &pages[length..])?;
+        if file.bytes()? < pages.len() as u64 {
+            let bytes = file.read_at(0, &mut pages)?;
+            file.write_at(bytes as u64, &pages[bytes..])?;
             file.sync()?;
             disk.sync_dir()?;
+        } else {
+            read_pages(&file, &mut pages)?;
         }
         let slots = pages.chunks_exact(PAGE).filter_map(|page| Mark::read(&page[..SLOT]));
         let newest = slots.max_by_key(|(generation, _)| *generation);

@@ -25,6 +25,7 @@ use crate::segment::{self, FORMAT, HEADER, Header, Segment, Segments};
 use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::walk::Walk;
+use crate::window::is_unreadable;
 
 pub(crate) fn open<D: Disk>(
     disk: D,
@@ -119,7 +120,10 @@ type ReadHeader = Result<Option<Header>, u32>;
 fn header<D: Disk>(disk: &D, name: &str) -> io::Result<(ReadHeader, u64)> {
     let file = disk.open(name)?;
     let mut bytes = [0; HEADER];
-    let length = file.read_at(0, &mut bytes)?;
+    let length = match file.read_at(0, &mut bytes) {
+        Err(error) if is_unreadable(&error) => 0,
+        other => other?,
+    };
     Ok((Header::read(&bytes[..length]), file.bytes()?))
 }
 
@@ -185,7 +189,10 @@ fn is_blank<F: DiskFile>(file: &F, bytes: u64) -> io::Result<bool> {
     let mut buffer = [0; 4096];
     let mut offset = 0;
     while bytes > HEADER as u64 && offset < bytes {
-        let count = file.read_at(offset, &mut buffer)?;
+        let count = match file.read_at(offset, &mut buffer) {
+            Err(error) if is_unreadable(&error) => return Ok(false),
+            other => other?,
+        };
         if buffer[..count].iter().any(|byte| *byte != 0) {
             return Ok(false);
         }

@@ -9,11 +9,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{Disk, DiskFile};
 
 const SECTOR: usize = 64;
+/// As Linux and all its kin number it.
+const EIO: i32 = 5;
 
 /// The disk. Its clones are the same disk.
 #[derive(Clone, Default)]
@@ -36,6 +39,7 @@ struct State {
     changes: u64,
     power_fails_at: Option<u64>,
     failing_syncs: u32,
+    bad: Option<Range<u64>>,
     random: u64,
 }
 
@@ -86,6 +90,11 @@ impl SimulatedDisk {
     /// The next syncs of files fail.
     pub fn fail_syncs(&self, count: u32) {
         self.state().failing_syncs = count;
+    }
+
+    /// These offsets of all files cannot be read from now on.
+    pub fn set_bad(&self, offsets: Range<u64>) {
+        self.state().bad = Some(offsets);
     }
 
     /// How often the disk was asked to change or sync something.
@@ -279,6 +288,10 @@ impl DiskFile for SimulatedFile {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let state = self.disk.state();
+        let end = offset + buffer.len() as u64;
+        if state.bad.as_ref().is_some_and(|bad| bad.start < end && offset < bad.end) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
         let seen = &state.files[self.number].seen;
         let rest = usize::try_from(offset).ok().and_then(|offset| seen.get(offset..));
         let count = rest.map_or(0, |rest| {

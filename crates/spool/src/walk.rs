@@ -12,8 +12,7 @@ use std::sync::Arc;
 use crate::disk::DiskFile;
 use crate::frame::{self, HEAD, Head};
 use crate::segment::{HEADER, Segment};
-
-const WINDOW: usize = 64 << 10;
+use crate::window::{WINDOW, Window};
 
 /// A place in a segment: after the last intact frame, or at its beginning.
 #[derive(Debug)]
@@ -28,16 +27,6 @@ pub(crate) struct Walk<F> {
     /// Its number, or the one before the first.
     last: u64,
     window: Window,
-}
-
-/// Bytes of the file that are in memory.
-#[derive(Debug, Default)]
-struct Window {
-    bytes: Vec<u8>,
-    /// Offset of the first in the file.
-    start: u64,
-    /// How many of `bytes` are filled.
-    filled: usize,
 }
 
 impl<F: DiskFile> Walk<F> {
@@ -83,8 +72,7 @@ impl<F: DiskFile> Walk<F> {
 
     /// The payload of the frame that [`Self::next`] has just returned.
     pub(crate) fn payload(&self, head: &Head) -> &[u8] {
-        let end = usize::try_from(self.good - self.window.start).expect("in the window");
-        &self.window.bytes[end - head.length as usize..end]
+        self.window.before(self.good, head.length as usize)
     }
 
     fn intact_at(&mut self, offset: u64, limit: u64) -> io::Result<Option<Head>> {
@@ -121,6 +109,10 @@ impl<F: DiskFile> Walk<F> {
             tail.damaged += 1;
             tail.end += bytes;
         }
+        if tail.end < limit && self.window.met_bad_sectors() {
+            // Nobody knows what was there; at least it is not forgotten.
+            tail = Tail { damaged: tail.damaged.max(1), end: limit };
+        }
         Ok(tail)
     }
 
@@ -155,31 +147,4 @@ pub(crate) struct Tail {
     pub(crate) damaged: u64,
     /// Where they end. What follows is a write that did not come to its end.
     pub(crate) end: u64,
-}
-
-impl Window {
-    /// `count` bytes from `offset` on; what the file lacks is zero. Reads no further than `limit`.
-    fn get<F: DiskFile>(
-        &mut self,
-        file: &F,
-        offset: u64,
-        count: usize,
-        limit: u64,
-    ) -> io::Result<&[u8]> {
-        let held = self.start..=self.start + self.filled as u64;
-        if !(held.contains(&offset) && held.contains(&(offset + count as u64))) {
-            let ahead = usize::try_from(limit - offset).unwrap_or(usize::MAX).min(WINDOW);
-            let wanted = count.max(ahead);
-            if self.bytes.len() < wanted {
-                self.bytes.resize(wanted, 0);
-            }
-            let buffer = &mut self.bytes[..wanted];
-            self.filled = 0;
-            let read = file.read_at(offset, buffer)?;
-            buffer[read..].fill(0);
-            (self.start, self.filled) = (offset, wanted);
-        }
-        let at = usize::try_from(offset - self.start).expect("in the window");
-        Ok(&self.bytes[at..at + count])
-    }
 }

@@ -2,6 +2,8 @@
 
 mod basics;
 mod crash;
+mod damage;
+mod faults;
 
 use weir_events::{Epoch, GapReason};
 
@@ -19,7 +21,7 @@ pub(crate) fn epoch(number: u8) -> Epoch {
 }
 
 pub(crate) fn position(of: u64) -> Position {
-    Position { file: of / 100, offset: of * 10 }
+    Position { file: of / 100, offset: of.wrapping_mul(10) }
 }
 
 /// Opens, and forgets what was found.
