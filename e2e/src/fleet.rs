@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use weir_events::{TopicNames, headers};
+use weir_events::{Gap, Reason, TopicNames, headers};
 use weir_kafka::{Admin, KafkaConfig, NewTopicSpec, Scan, Start};
 
 use crate::process::Process;
@@ -61,6 +61,8 @@ pub struct Outcome {
     pub reordered: usize,
     /// Records in topics of dead letters.
     pub dead_lettered: usize,
+    /// Numbers that agents told to have no event any more.
+    pub gaps: u64,
 }
 
 /// Machines and a bridge on one MQTT broker and one Kafka.
@@ -110,7 +112,8 @@ impl Fleet {
         events.into_iter().chain([unrouted]).cloned().chain(dead_letters).collect()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// A path in the fleet's folder, which is removed with it.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -185,7 +188,15 @@ impl Fleet {
         environment: &[(&str, String)],
         more: &[&str],
     ) -> Process {
-        let settings = [
+        let all = [&self.agent_settings(device)[..], environment].concat();
+        let arguments = self.agent_arguments(device, mqtt);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        Process::start_with("weir-agent", &[&arguments, more].concat(), &all)
+    }
+
+    /// The environment of a machine's agent.
+    pub fn agent_settings(&self, device: usize) -> Vec<(&'static str, String)> {
+        vec![
             ("WEIR__LINE", "line-1".to_owned()),
             ("WEIR__DEVICE", format!("device-{device}")),
             ("WEIR__TOPICS__ROOT", self.name.clone()),
@@ -194,11 +205,13 @@ impl Fleet {
             ("WEIR__MQTT__CLIENT_ID", format!("{}-{device}", self.name)),
             ("WEIR__MQTT__RECONNECT_MAX", "1s".to_owned()),
             ("WEIR__DELIVERY__STALL", "5s".to_owned()),
-        ];
-        let all = [&settings[..], environment].concat();
+        ]
+    }
+
+    /// The arguments of a machine's agent.
+    pub fn agent_arguments(&self, device: usize, mqtt: SocketAddr) -> Vec<String> {
         let (broker, lines) = (mqtt.to_string(), text_of(&self.lines(device)));
-        let arguments = ["--broker", &broker, "read", "file", &lines, "--from", "start"];
-        Process::start_with("weir-agent", &[&arguments, more].concat(), &all)
+        ["--broker", &broker, "read", "file", &lines, "--from", "start"].map(str::to_owned).to_vec()
     }
 
     /// Starts all agents.
@@ -240,9 +253,15 @@ impl Fleet {
             }
             seen.insert((device.to_owned(), fish));
         });
-        let mut dead_lettered = 0;
+        let (mut dead_lettered, mut gaps) = (0, 0);
         let dead = self.kafka_topics().split_off(2);
-        self.scan(&dead.iter().map(String::as_str).collect::<Vec<_>>(), |_| dead_lettered += 1);
+        self.scan(&dead.iter().map(String::as_str).collect::<Vec<_>>(), |record| {
+            dead_lettered += 1;
+            if record.header(headers::REASON) == Some(Reason::Gap.as_str()) {
+                let gap = Gap::parse(record.payload.as_deref().unwrap_or_default());
+                gaps += gap.expect("a gap").count;
+            }
+        });
         Outcome {
             sent: self.size.total(),
             lost: self.size.total() - seen.len(),
@@ -250,6 +269,7 @@ impl Fleet {
             dup_effective: ids.len() - seen.len(),
             reordered,
             dead_lettered,
+            gaps,
         }
     }
 
@@ -266,7 +286,7 @@ impl Fleet {
     /// If anything was lost, came under two ids, out of order, or as a dead letter.
     pub fn check(&self, row: &str, seed: u64, recovery: Duration) -> Outcome {
         let outcome = self.outcome();
-        let Outcome { sent, lost, dup_raw, dup_effective, reordered, dead_lettered } = &outcome;
+        let Outcome { sent, lost, dup_raw, dup_effective, reordered, dead_lettered, .. } = &outcome;
         println!(
             "{{\"row\":\"{row}\",\"seed\":{seed},\"sent\":{sent},\"lost\":{lost},\"dup_raw\":{dup_raw},\
              \"dup_effective\":{dup_effective},\"reordered\":{reordered},\"dead_lettered\":{dead_lettered},\

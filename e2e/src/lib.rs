@@ -8,3 +8,4 @@ pub mod fleet;
 pub mod mosquitto;
 pub mod process;
 pub mod servers;
+pub mod way;

@@ -45,8 +45,13 @@ impl Process {
     /// The same with variables in its environment.
     pub fn start_with(name: &str, arguments: &[&str], environment: &[(&str, String)]) -> Self {
         let mut command = Command::new(built(name));
-        command.envs(environment.iter().map(|(name, value)| (name, value)));
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.envs(environment.iter().map(|(name, value)| (name, value))).args(arguments);
+        Self::spawn(name, command)
+    }
+
+    /// The same by a command of the caller's, which need not be a program of ours but becomes one.
+    pub fn spawn(name: &str, mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("starts");
         let errors = BufReader::new(child.stderr.take().expect("piped"));
         let (sender, lines) = channel();
@@ -55,6 +60,11 @@ impl Process {
             errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
         Self { name: name.to_owned(), child, lines, log: String::new() }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Reads the log until a line holds this text.

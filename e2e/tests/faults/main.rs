@@ -6,6 +6,7 @@
 
 mod brokers;
 mod chaos;
+mod disk;
 mod kafka;
 mod kills;
 mod network;

@@ -4,33 +4,30 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Runtime;
 use weir_e2e::fleet::{Fleet, Size};
 use weir_e2e::servers::{KAFKA, MQTT, address};
-use weir_embedded::proxy::{Proxy, Weather};
+use weir_e2e::way::Way;
+use weir_embedded::proxy::Weather;
 
 use crate::chaos::{Run, seeds};
 
 /// What the services of a fleet have as their keep-alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
-/// Two ways to the broker, and the runtime that they live on.
+/// Two ways to the broker.
 struct Ways {
-    agents: Proxy,
-    bridge: Proxy,
-    _runtime: Runtime,
+    agents: Way,
+    bridge: Way,
 }
 
 impl Ways {
     fn new() -> Self {
         let broker: SocketAddr = address(MQTT).parse().expect("an address");
-        let runtime = Runtime::new().expect("a runtime");
-        let proxy = || runtime.block_on(Proxy::start(broker)).expect("a free port");
-        Self { agents: proxy(), bridge: proxy(), _runtime: runtime }
+        Self { agents: Way::new(broker), bridge: Way::new(broker) }
     }
 
     fn run(&self, seed: u64, size: Size) -> Run {
-        Run::start(seed, size, self.agents.address(), self.bridge.address())
+        Run::start(seed, size, self.agents.proxy.address(), self.bridge.proxy.address())
     }
 }
 
@@ -40,13 +37,13 @@ fn connections_are_cut() {
         let ways = Ways::new();
         let mut run = ways.run(seed, Size::or(20, 250));
         run.trouble(20, (20, 200), |run| match run.dice.below(4) {
-            0 => ways.bridge.cut(),
+            0 => ways.bridge.proxy.cut(),
             1 => {
-                ways.agents.close();
+                ways.agents.proxy.close();
                 std::thread::sleep(run.dice.pause(100, 1_000));
-                ways.agents.open();
+                ways.agents.proxy.open();
             }
-            _ => ways.agents.cut(),
+            _ => ways.agents.proxy.cut(),
         });
         run.check("N-1, N-7");
     }
@@ -62,8 +59,8 @@ fn bytes_come_singly_late_and_not_at_all() {
             slice: 1,
             ..Weather::default()
         };
-        ways.agents.set(weather);
-        ways.bridge.set(Weather { slice: 0, resets_per_mille: 10, ..weather });
+        ways.agents.proxy.set(weather);
+        ways.bridge.proxy.set(Weather { slice: 0, resets_per_mille: 10, ..weather });
         let run = ways.run(seed, Size::or(5, 60));
         run.check("N-3");
     }
@@ -74,11 +71,11 @@ fn bytes_come_singly_late_and_not_at_all() {
 fn a_silent_network_is_seen_within_two_keep_alives() {
     let ways = Ways::new();
     let fleet = Fleet::new(&address(KAFKA), Size { devices: 1, lines: 1 });
-    let mut bridge = fleet.bridge(ways.bridge.address(), &[]);
-    let mut agent = fleet.agent_that_stays(0, ways.agents.address());
+    let mut bridge = fleet.bridge(ways.bridge.proxy.address(), &[]);
+    let mut agent = fleet.agent_that_stays(0, ways.agents.proxy.address());
     agent.await_line("connected to the broker");
     let silent = Weather { silent: true, ..Weather::default() };
-    (ways.agents.set(silent), ways.bridge.set(silent));
+    (ways.agents.proxy.set(silent), ways.bridge.proxy.set(silent));
     let began = Instant::now();
     agent.await_line("no connection to the broker");
     let agent_saw = began.elapsed();
@@ -91,7 +88,7 @@ fn a_silent_network_is_seen_within_two_keep_alives() {
     );
     let limit = 2 * KEEP_ALIVE + Duration::from_secs(1);
     assert!(agent_saw <= limit && bridge_saw <= limit, "{agent_saw:?} {bridge_saw:?}");
-    (ways.agents.set(Weather::default()), ways.bridge.set(Weather::default()));
+    (ways.agents.proxy.set(Weather::default()), ways.bridge.proxy.set(Weather::default()));
     agent.terminate();
     bridge.terminate();
     fleet.check("N-2", 0, began.elapsed());
