@@ -1,4 +1,6 @@
 //! Letting go: what was released, and what is dropped for want of room. Whole segments, oldest first.
+//!
+//! A removal is not waited for: a segment that comes back after a crash is known from the mark, and removed again.
 
 use std::io;
 
@@ -28,7 +30,7 @@ impl<D: Disk> Spool<D> {
             self.segments.pop_front();
             self.forget_cursor(segment.first);
         }
-        self.disk.sync_dir()
+        Ok(())
     }
 
     /// Makes durable what was released, and how far the spool got. If it is lost, some is read and sent again.
@@ -56,7 +58,6 @@ impl<D: Disk> Spool<D> {
         self.segments.pop_front();
         self.forget_cursor(segment.first);
         self.remove(&segment)?;
-        self.disk.sync_dir()?;
         Ok(true)
     }
 
@@ -69,7 +70,7 @@ impl<D: Disk> Spool<D> {
 
     /// A spool in which nothing waits should be small.
     fn seal_if_idle(&mut self) {
-        let large = self.settings.segment_bytes / 4;
+        let large = self.settings.segment_bytes / 2;
         let released = self.floor() > self.durable() && self.flight.is_none();
         self.active.take_if(|active| released && active.len >= large);
     }
