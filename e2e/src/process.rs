@@ -46,8 +46,15 @@ impl Process {
     pub fn start_with(name: &str, arguments: &[&str], environment: &[(&str, String)]) -> Self {
         let mut command = Command::new(built(name));
         command.envs(environment.iter().map(|(name, value)| (name, value)));
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("starts");
+        command.args(arguments);
+        Self::start_command(name, &mut command)
+    }
+
+    /// Starts a program that is not ours.
+    pub fn start_command(name: &str, command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child =
+            command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let errors = BufReader::new(child.stderr.take().expect("piped"));
         let (sender, lines) = channel();
         std::thread::spawn(move || {
