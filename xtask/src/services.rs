@@ -32,7 +32,7 @@ use home::Home;
 pub(crate) use server::Server;
 
 /// The folder of certificates and passwords.
-const SECRETS: &str = "WEIR_TEST_SECRETS";
+pub(crate) const SECRETS: &str = "WEIR_TEST_SECRETS";
 
 /// What is to be done with the servers.
 #[derive(Subcommand)]

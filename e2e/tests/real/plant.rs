@@ -226,9 +226,10 @@ fn only_what_no_agent_sends_is_too_large() {
 fn an_agent_with_its_certificate_sends_all() {
     let plant = Plant::start();
     plant.client("bridge").subscribe(SESSION, "weir/#");
-    let security: String = [("ca-file", "ca.pem"), ("cert-file", "gate-1.pem"), ("key-file", "gate-1.key")]
-        .map(|(setting, file)| format!("{setting} = {:?}\n", plant.path(file)))
-        .concat();
+    let security: String =
+        [("ca-file", "ca.pem"), ("cert-file", "gate-1.pem"), ("key-file", "gate-1.key")]
+            .map(|(setting, file)| format!("{setting} = {:?}\n", plant.path(file)))
+            .concat();
     let config = plant.path("agent.toml");
     let text = format!(
         "device = \"gate-1\"\n[mqtt]\nhost = \"localhost\"\nport = {}\n[mqtt.security]\n{security}",
