@@ -6,6 +6,7 @@
 
 mod check;
 mod elf;
+pub(crate) mod emulated;
 
 use std::ffi::OsString;
 use std::fs;
@@ -47,10 +48,13 @@ enum Choice {
 }
 
 /// What an agent runs on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub(crate) enum Machine {
+    /// 64-bit ARM.
     Aarch64,
+    /// 32-bit ARM with hard floats.
     Armv7,
+    /// The machine that builds.
     Native,
 }
 

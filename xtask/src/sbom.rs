@@ -24,21 +24,21 @@ const SCRATCH: &str = ".weir-sbom";
 
 pub(crate) fn run() -> Result<()> {
     let root = workspace_root()?;
-    PACKAGES.iter().try_for_each(|package| write(&root, package).map(drop))
+    PACKAGES.iter().try_for_each(|package| write(&root, package, None).map(drop))
 }
 
-/// Writes the file of one package. Returns its path.
-pub(crate) fn write(root: &Path, package: &Package) -> Result<PathBuf> {
+/// Writes the file of one package, for this machine or another target. Returns its path.
+pub(crate) fn write(root: &Path, package: &Package, target: Option<&str>) -> Result<PathBuf> {
     let tool = fetched::from_crate(root, &CYCLONEDX)?;
     let members = Metadata::read(root)?.members();
-    let made = make(root, package, &tool);
+    let made = make(root, package, target, &tool);
     for member in members {
         // Most were not asked for.
         drop(fs::remove_file(member.join(format!("{SCRATCH}.json"))));
     }
     let text = made?.replace(&format!("path+file://{}", root.display()), "path+file:///weir");
     let mut bom: Value = serde_json::from_str(&text).context("read what cargo-cyclonedx writes")?;
-    let linked = linked(root, package)?;
+    let linked = linked(root, package, target)?;
     prune(&mut bom, &linked)?;
     let components = check(&bom, package, &linked)?;
     let text = serde_json::to_string_pretty(&bom).context("write the components")? + "\n";
@@ -52,12 +52,13 @@ pub(crate) fn write(root: &Path, package: &Package) -> Result<PathBuf> {
 }
 
 /// What the tool writes for the package.
-fn make(root: &Path, package: &Package, tool: &Path) -> Result<String> {
+fn make(root: &Path, package: &Package, target: Option<&str>, tool: &Path) -> Result<String> {
     let folder = root.join(package.folder);
     let mut command = Command::new(tool);
     command.args(["cyclonedx", "--quiet", "--format", "json", "--spec-version", "1.5"]);
     command.args(["--no-build-deps", "--override-filename", SCRATCH]);
     command.args(package.features()).arg("--manifest-path").arg(folder.join("Cargo.toml"));
+    command.args(options_of(target));
     // The same time always: else each file would differ.
     command.env("SOURCE_DATE_EPOCH", "0").current_dir(root);
     execute(&mut command)?;
@@ -65,11 +66,20 @@ fn make(root: &Path, package: &Package, tool: &Path) -> Result<String> {
     fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
 }
 
+fn options_of(target: Option<&str>) -> Vec<&str> {
+    target.map(|target| vec!["--target", target]).unwrap_or_default()
+}
+
 /// The crates in the program, as name and version, itself included.
-fn linked(root: &Path, package: &Package) -> Result<BTreeSet<(String, String)>> {
+fn linked(
+    root: &Path,
+    package: &Package,
+    target: Option<&str>,
+) -> Result<BTreeSet<(String, String)>> {
     let mut command = Command::new(cargo());
     command.args(["tree", "--locked", "--package", package.name, "--edges", "normal"]);
     command.args(["--prefix", "none", "--format", "{p}"]).args(package.features());
+    command.args(options_of(target));
     let text = output(command.current_dir(root))?;
     Ok(parse_tree(&text))
 }

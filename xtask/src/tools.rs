@@ -125,8 +125,11 @@ fn names(tools: &[&Tool]) -> String {
 
 /// Whether this is root on a Debian.
 fn may_install() -> bool {
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    is_root && Path::new("/etc/debian_version").exists() && find("apt-get").is_some()
+    is_root() && Path::new("/etc/debian_version").exists() && find("apt-get").is_some()
+}
+
+pub(crate) fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 fn install(packages: &[&str]) -> Result<()> {

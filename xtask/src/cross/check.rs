@@ -1,7 +1,7 @@
 //! The agent of another machine under qemu, against a real Mosquitto: plain, and over TLS with a certificate of its
 //! own, so that the C and assembly of the cryptography run too.
 //!
-//! [`Emulated`] runs the agent with any arguments; [`Session`] is a subscriber that misses nothing.
+//! [`Agent`] can be run with any arguments; [`Session`] is a subscriber that misses nothing.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -11,9 +11,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::Machine;
+use super::{Machine, emulated};
 use crate::services::{self, SECRETS, Server};
-use crate::tools::{self, Tool};
+use crate::tools;
 use crate::{execute, output, report};
 
 /// What 180 fish are: a measurement and a weight each.
@@ -21,26 +21,19 @@ const EVENTS: usize = 360;
 /// The device whose certificate the servers' secrets have.
 const DEVICE: &str = "device-1";
 
-/// The programs without which no other machine can be emulated.
 pub(super) fn ensure_tools(machines: &[Machine]) -> Result<()> {
-    let mut needed: Vec<&Tool> = vec![&tools::MOSQUITTO_CLIENTS];
-    if machines.iter().any(|machine| machine.target().is_some()) {
-        needed.push(&tools::QEMU);
-    }
-    if machines.contains(&Machine::Armv7) {
-        needed.push(&tools::ARMHF_LIBC);
-    }
-    tools::ensure(&needed)
+    tools::ensure(&[&tools::MOSQUITTO_CLIENTS])?;
+    emulated::ensure(machines)
 }
 
 /// Runs each program. The servers that are started for it are stopped at the end.
 pub(super) fn run(built: &[(Machine, PathBuf)]) -> Result<()> {
     let servers = services::up(&[Server::Mqtt, Server::MqttSecure])?;
     let checked = built.iter().try_for_each(|(machine, program)| {
-        let emulated = Emulated { machine: *machine, program };
+        let agent = Agent { machine: *machine, program };
         for broker in [Broker::plain(&servers.variables), Broker::secure(&servers.variables)] {
             let broker = broker?;
-            emulated
+            agent
                 .send_all(&broker)
                 .with_context(|| format!("check {} at {}", machine.name(), broker.address))?;
         }
@@ -50,24 +43,17 @@ pub(super) fn run(built: &[(Machine, PathBuf)]) -> Result<()> {
 }
 
 /// The agent of a machine, which may be another one.
-struct Emulated<'a> {
+struct Agent<'a> {
     machine: Machine,
     program: &'a Path,
 }
 
-impl Emulated<'_> {
-    /// A command that runs the agent here. Its arguments are still to be given.
-    fn command(&self) -> Command {
-        let mut command = match self.machine {
-            Machine::Aarch64 => tools::command("qemu-aarch64-static"),
-            Machine::Armv7 => {
-                let mut command = tools::command("qemu-arm-static");
-                command.args(["-L", tools::ARMHF_ROOT]);
-                command
-            }
-            Machine::Native => return Command::new(self.program),
-        };
-        command.arg(self.program);
+impl Agent<'_> {
+    /// A command that runs it here, for this broker and line. Its arguments are still to be given.
+    fn command(&self, broker: &Broker, line: &str) -> Command {
+        let mut command = emulated::command(self.machine, self.program);
+        command.args(["--broker", &broker.address]).envs(broker.settings());
+        command.env("WEIR__LINE", line).env("WEIR__DEVICE", DEVICE);
         command
     }
 
@@ -76,9 +62,8 @@ impl Emulated<'_> {
         let began = Instant::now();
         let line = format!("cross-{}-{}", self.machine.name(), std::process::id());
         let session = Session::begin(broker, &line)?;
-        let mut command = self.command();
-        command.args(["--broker", &broker.address, "simulate", "--speed", "max"]);
-        command.env("WEIR__LINE", &line).env("WEIR__DEVICE", DEVICE).envs(broker.settings());
+        let mut command = self.command(broker, &line);
+        command.args(["simulate", "--speed", "max"]);
         let printed = output(&mut command).context("run the agent")?;
         let acknowledged = format!("acknowledged {EVENTS} ");
         ensure!(printed.contains(&acknowledged), "the agent says: {printed}");
