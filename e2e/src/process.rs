@@ -45,14 +45,16 @@ impl Process {
     /// The same with variables in its environment.
     pub fn start_with(name: &str, arguments: &[&str], environment: &[(&str, String)]) -> Self {
         let mut command = Command::new(built(name));
-        command.envs(environment.iter().map(|(name, value)| (name, value))).args(arguments);
-        Self::spawn(name, command)
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        command.args(arguments);
+        Self::start_command(name, &mut command)
     }
 
-    /// The same by a command of the caller's, which need not be a program of ours but becomes one.
-    pub fn spawn(name: &str, mut command: Command) -> Self {
+    /// Starts a program that is not ours.
+    pub fn start_command(name: &str, command: &mut Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("starts");
+        let mut child =
+            command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let errors = BufReader::new(child.stderr.take().expect("piped"));
         let (sender, lines) = channel();
         std::thread::spawn(move || {

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 use wit_component::{ComponentEncoder, DecodedWasm};
 
-use crate::{cargo, report, workspace_root};
+use crate::{cargo, execute, report, targets, workspace_root};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const WORLD_EXPORT: &str = "weir:model/regressor@0.1.0";
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let root = workspace_root()?;
-    ensure_target(&root)?;
+    targets::ensure(&root, TARGET)?;
     let module = build_module(&root)?;
     let template = componentise(&module).context("turn the guest into a component")?;
     check_world(&template)?;
@@ -60,17 +60,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Adds the WebAssembly target to the toolchain if it is missing.
-fn ensure_target(root: &Path) -> Result<()> {
-    if sysroot(root)?.join("lib/rustlib").join(TARGET).exists() {
-        return Ok(());
-    }
-    report(&format!("adding the target: rustup target add {TARGET}"));
-    let mut rustup = Command::new("rustup");
-    rustup.args(["target", "add", TARGET]).current_dir(root);
-    execute(&mut rustup)
-}
-
 /// The core module, as the compiler leaves it.
 fn build_module(root: &Path) -> Result<Vec<u8>> {
     let target_dir = root.join("target/guest");
@@ -93,8 +82,11 @@ fn build_module(root: &Path) -> Result<Vec<u8>> {
 /// symbol order depends on them.
 fn rustflags(root: &Path) -> Result<OsString> {
     let cargo_home = cargo_home()?;
-    let mut mapped =
-        vec![(root.to_owned(), "/weir"), (cargo_home.clone(), "/cargo"), (sysroot(root)?, "/rust")];
+    let mut mapped = vec![
+        (root.to_owned(), "/weir"),
+        (cargo_home.clone(), "/cargo"),
+        (targets::sysroot(root)?, "/rust"),
+    ];
     // Last, because the last match wins: these names hold the registry's host and a hash.
     let sources = cargo_home.join("registry/src");
     let mut registries = fs::read_dir(&sources)
@@ -120,23 +112,6 @@ fn cargo_home() -> Result<PathBuf> {
         None => std::env::home_dir().context("find the home directory")?.join(".cargo"),
     };
     std::path::absolute(home).context("resolve the cargo home")
-}
-
-fn sysroot(root: &Path) -> Result<PathBuf> {
-    let output = Command::new("rustc")
-        .args(["--print", "sysroot"])
-        .current_dir(root)
-        .output()
-        .context("ask rustc for its sysroot")?;
-    ensure!(output.status.success(), "rustc --print sysroot failed: {}", output.status);
-    let path = String::from_utf8(output.stdout).context("read the path of the sysroot")?;
-    Ok(PathBuf::from(path.trim_end()))
-}
-
-fn execute(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("start {command:?}"))?;
-    ensure!(status.success(), "{command:?} failed: {status}");
-    Ok(())
 }
 
 fn componentise(module: &[u8]) -> Result<Vec<u8>> {

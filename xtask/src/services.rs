@@ -32,7 +32,7 @@ use home::Home;
 pub(crate) use server::Server;
 
 /// The folder of certificates and passwords.
-const SECRETS: &str = "WEIR_TEST_SECRETS";
+pub(crate) const SECRETS: &str = "WEIR_TEST_SECRETS";
 
 /// What is to be done with the servers.
 #[derive(Subcommand)]
@@ -47,6 +47,12 @@ pub(crate) enum Action {
         /// Those to stop; all if none is named.
         servers: Vec<Server>,
     },
+    /// Stops a server's processes in their tracks (SIGSTOP): it is silent, and its connections stay.
+    Pause { server: Server },
+    /// Lets a server go on after a pause.
+    Resume { server: Server },
+    /// Kills a server (SIGKILL) and starts it again with the data it has: Apache Kafka without TLS.
+    Restart { server: Server },
     /// Tells which servers run, where they are, and where their logs are.
     Status,
 }
@@ -57,6 +63,9 @@ pub(crate) fn run(action: &Action) -> Result<()> {
         Action::Up { servers } => print(&up(servers)?),
         Action::Down { servers } if servers.is_empty() => down(&Server::ALL)?,
         Action::Down { servers } => down(servers)?,
+        Action::Pause { server } => server.folder(&Home::new()?).signal("STOP")?,
+        Action::Resume { server } => server.folder(&Home::new()?).signal("CONT")?,
+        Action::Restart { server } => restart(*server)?,
         Action::Status => status()?,
     }
     Ok(())
@@ -110,6 +119,21 @@ pub(crate) fn down(servers: &[Server]) -> Result<()> {
     let home = Home::new()?;
     let _lock = home.lock()?;
     stop(&home, servers)
+}
+
+fn restart(server: Server) -> Result<()> {
+    let home = Home::new()?;
+    let _lock = home.lock()?;
+    let folder = server.folder(&home);
+    let variables = folder
+        .variables()?
+        .with_context(|| format!("restart {}: it does not run", server.name()))?;
+    match (server, &variables[..]) {
+        (Server::Kafka | Server::KafkaCluster, [(_, addresses), ..]) => {
+            kafka::restart(&home, &folder, addresses)
+        }
+        _ => anyhow::bail!("restart {}: only kafka and kafka-cluster can be", server.name()),
+    }
 }
 
 fn status() -> Result<()> {

@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 
 use crate::services::{self, Server};
 use crate::test;
@@ -39,18 +39,27 @@ fn soak(arguments: &Arguments, variables: &[(String, String)]) -> Result<()> {
         command
     };
     let mut programs = cargo();
-    programs.args(["build", "--workspace", "--bins", "--locked", "--features", test::SERVER_FEATURES]);
-    run_in_workspace(&mut programs)?;
+    programs.args([
+        "build",
+        "--workspace",
+        "--bins",
+        "--locked",
+        "--features",
+        test::SERVER_FEATURES,
+    ]);
+    crate::execute(programs.current_dir(crate::workspace_root()?))?;
     let mut tests = cargo();
-    tests.args(["test", "-p", "weir-e2e", "--locked", "--features", "servers", "--test", "faults", "--"]);
+    tests.args([
+        "test",
+        "-p",
+        "weir-e2e",
+        "--locked",
+        "--features",
+        "servers",
+        "--test",
+        "faults",
+        "--",
+    ]);
     tests.args(["--nocapture", "--test-threads", "1"]).args(&arguments.filter);
-    run_in_workspace(&mut tests)
-}
-
-fn run_in_workspace(command: &mut Command) -> Result<()> {
-    let status = command.current_dir(crate::workspace_root()?).status().context("start cargo")?;
-    if !status.success() {
-        bail!("{command:?} failed ({status}); its output above says where");
-    }
-    Ok(())
+    crate::execute(tests.current_dir(crate::workspace_root()?))
 }

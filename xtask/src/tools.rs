@@ -54,6 +54,25 @@ pub(crate) const MOSQUITTO_CLIENTS: Tool = Tool {
     package: "mosquitto-clients",
     is_there: || find("mosquitto_pub").is_some() && find("mosquitto_sub").is_some(),
 };
+/// For `cargo xtask package` alone. It finds which packages a program's libraries are in.
+pub(crate) const DPKG_DEV: Tool = Tool {
+    what: "dpkg-deb and dpkg-shlibdeps",
+    package: "dpkg-dev",
+    is_there: || find("dpkg-deb").is_some() && find("dpkg-shlibdeps").is_some(),
+};
+/// For `cargo xtask cross --check` alone.
+pub(crate) const QEMU: Tool = Tool {
+    what: "qemu-aarch64-static and qemu-arm-static",
+    package: "qemu-user-static",
+    is_there: || find("qemu-aarch64-static").is_some() && find("qemu-arm-static").is_some(),
+};
+/// What an emulated ARMv7 takes for its own libraries.
+pub(crate) const ARMHF_ROOT: &str = "/usr/arm-linux-gnueabihf";
+pub(crate) const ARMHF_LIBC: Tool = Tool {
+    what: "a C library for ARMv7",
+    package: "libc6-armhf-cross",
+    is_there: || Path::new(ARMHF_ROOT).join("lib/ld-linux-armhf.so.3").exists(),
+};
 
 /// Sees to it that all of these are there.
 pub(crate) fn ensure(tools: &[&Tool]) -> Result<()> {
@@ -106,8 +125,11 @@ fn names(tools: &[&Tool]) -> String {
 
 /// Whether this is root on a Debian.
 fn may_install() -> bool {
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    is_root && Path::new("/etc/debian_version").exists() && find("apt-get").is_some()
+    is_root() && Path::new("/etc/debian_version").exists() && find("apt-get").is_some()
+}
+
+pub(crate) fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 fn install(packages: &[&str]) -> Result<()> {

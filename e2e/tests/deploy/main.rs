@@ -3,6 +3,7 @@
 //! lines and settings. `cargo xtask deploy` has them judged by the tools of their makers.
 
 mod compose;
+mod packages;
 
 use std::fs;
 use std::path::{Path, PathBuf};

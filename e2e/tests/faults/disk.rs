@@ -39,7 +39,7 @@ impl Cramped {
             ("WEIR__LIMITS__SAMPLE_BYTES_MAX", "4096".to_owned()),
             ("WEIR__HEALTH__LISTEN", health.to_string()),
         ]);
-        let agent = Process::spawn("weir-agent", command);
+        let agent = Process::start_command("weir-agent", &mut command);
         let filler = PathBuf::from(format!("/proc/{}/root", agent.id()))
             .join(disk.strip_prefix("/").expect("an absolute path"))
             .join("filler");

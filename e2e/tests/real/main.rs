@@ -6,5 +6,6 @@ mod demo;
 mod foreign;
 mod lifecycle;
 mod links;
+mod plant;
 mod servers;
 mod site;

@@ -3,7 +3,7 @@
 
 mod kafka;
 mod mongo;
-mod mosquitto;
+pub(crate) mod mosquitto;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -107,6 +107,21 @@ impl Folder {
         Ok(from_exports(&text).filter(|_| alive))
     }
 
+    /// Sends a signal, such as `STOP`, to all processes.
+    pub(super) fn signal(&self, signal: &str) -> Result<()> {
+        self.processes()?.iter().try_for_each(|(_, process)| process.signal(signal))
+    }
+
+    /// Ends all processes as a power cut would, and returns their names.
+    pub(super) fn kill(&self) -> Result<Vec<String>> {
+        let processes = self.processes()?;
+        self.signal("KILL")?;
+        if !await_end(&processes, END) {
+            bail!("kill the processes in {}: one does not follow SIGKILL", self.path.display());
+        }
+        Ok(processes.into_iter().map(|(name, _)| name).collect())
+    }
+
     /// Ends all processes. The logs stay.
     pub(super) fn stop(&self) -> Result<()> {
         let processes = self.processes()?;

@@ -100,6 +100,18 @@ share.coordinator.state.topic.min.isr={in_sync}
     )
 }
 
+/// Kills the nodes of a plain server and starts them again, with the data that they have. Returns when each knows so
+/// many brokers.
+pub(super) fn restart(home: &Home, folder: &Folder, addresses: &str) -> Result<()> {
+    let nodes = folder.kill()?;
+    for name in &nodes {
+        let settings = folder.path(&format!("{name}.properties"));
+        folder.start(name, java(home, &["-Xmx384m"], "kafka.Kafka").arg(settings))?;
+    }
+    let mut probes: Vec<Command> = addresses.split(',').map(probe).collect();
+    folder.await_answer(|| probes.iter_mut().all(|probe| brokers(probe) == Some(nodes.len())))
+}
+
 /// Formats the folder of a node and starts it. `format` is said to the formatter too.
 fn start_node(
     home: &Home,

@@ -6,27 +6,32 @@ use super::{run, secret_path, secret_text};
 
 /// What became of a message.
 #[derive(PartialEq, Debug)]
-enum Outcome {
+pub(crate) enum Outcome {
     Accepted,
     /// The broker acknowledged it with the reason "not authorized", 135 in MQTT 5.
     Forbidden,
+    /// The same with the reason "packet too large", 149.
+    TooLarge,
     /// There was no connection.
     Refused,
 }
 
 /// A client that shows who it is in one way.
-struct Client {
+pub(crate) struct Client {
     options: Vec<String>,
 }
 
 impl Client {
     fn new(variable: &str) -> Self {
-        let address = address(variable);
+        Self::at(&address(variable))
+    }
+
+    pub(crate) fn at(address: &str) -> Self {
         let (host, port) = address.rsplit_once(':').expect("host:port");
         Self { options: ["-h", host, "-p", port, "-q", "1"].map(str::to_owned).to_vec() }
     }
 
-    fn with(mut self, option: &str, value: &str) -> Self {
+    pub(crate) fn with(mut self, option: &str, value: &str) -> Self {
         self.options.extend([option.to_owned(), value.to_owned()]);
         self
     }
@@ -50,10 +55,17 @@ impl Client {
         (output.status.code(), text(output.stdout), text(output.stderr))
     }
 
-    fn publish(&self, topic: &str) -> Outcome {
-        let (code, _, errors) = self.call("mosquitto_pub", &["-V", "5", "-t", topic, "-m", "x"]);
+    pub(crate) fn publish(&self, topic: &str) -> Outcome {
+        self.publish_with(topic, &["-m", "x"])
+    }
+
+    /// The same with what is published and how.
+    pub(crate) fn publish_with(&self, topic: &str, options: &[&str]) -> Outcome {
+        let arguments = [["-V", "5", "-t", topic].as_slice(), options].concat();
+        let (code, _, errors) = self.call("mosquitto_pub", &arguments);
         match code {
             Some(0) if errors.contains("Publish 1 failed: Not authorized") => Outcome::Forbidden,
+            Some(0) if errors.contains("Publish 1 failed: Packet too large") => Outcome::TooLarge,
             Some(0) if errors.is_empty() => Outcome::Accepted,
             Some(0) | None => panic!("{errors}"),
             Some(_) => Outcome::Refused,
@@ -61,7 +73,7 @@ impl Client {
     }
 
     /// Begins a session that goes on without a connection.
-    fn subscribe(&self, session: &str, filter: &str) {
+    pub(crate) fn subscribe(&self, session: &str, filter: &str) {
         let arguments = ["-c", "-i", session, "-t", filter, "-E"];
         let (code, _, errors) = self.call("mosquitto_sub", &arguments);
         assert_eq!(code, Some(0), "{errors}");
@@ -69,10 +81,17 @@ impl Client {
 
     /// The topic of the first message that the session has.
     fn first(&self, session: &str, filter: &str) -> String {
-        let arguments = ["-c", "-i", session, "-t", filter, "-C", "1", "-W", "30", "-F", "%t"];
-        let (code, topic, errors) = self.call("mosquitto_sub", &arguments);
+        self.topics(session, filter, 1).concat()
+    }
+
+    /// The topics of the first messages that the session has. What is read may come again to the next who asks:
+    /// mosquitto_sub ends without waiting until its acknowledgement has arrived.
+    pub(crate) fn topics(&self, session: &str, filter: &str, count: usize) -> Vec<String> {
+        let count = count.to_string();
+        let arguments = ["-c", "-i", session, "-t", filter, "-C", &count, "-W", "30", "-F", "%t"];
+        let (code, topics, errors) = self.call("mosquitto_sub", &arguments);
         assert_eq!(code, Some(0), "{errors}");
-        topic.trim_end().to_owned()
+        topics.lines().map(str::to_owned).collect()
     }
 }
 
