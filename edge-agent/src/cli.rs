@@ -16,7 +16,7 @@ use crate::config::{AgentConfig, DEFAULTS};
 use crate::gate::{Pace, Speed};
 use crate::progress::Progress;
 use crate::run::{Parts, Report, run};
-use crate::sampler::{AnySampler, at_hand};
+use crate::sampler::{AnySampler, Position, at_hand};
 use crate::vitals::AgentVitals;
 use crate::{replay, simulate};
 
@@ -72,6 +72,11 @@ pub enum Source {
         #[command(flatten)]
         time: Time,
     },
+    /// Lines of a file, as a machine writes them.
+    Read {
+        #[command(subcommand)]
+        source: Live,
+    },
     /// Recorded events.
     Replay {
         /// Where they are recorded.
@@ -80,6 +85,22 @@ pub enum Source {
         /// When and how fast.
         #[command(flatten)]
         time: Time,
+    },
+}
+
+/// A source that is read as it grows.
+#[derive(Debug, Subcommand)]
+pub enum Live {
+    /// A file of JSON lines.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Wait for more lines.
+        #[arg(long)]
+        follow: bool,
+        /// Where to begin.
+        #[arg(long, default_value = "start")]
+        from: String,
     },
 }
 
@@ -147,7 +168,7 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let record_max = config.limits.sample_bytes_max;
     let backlog =
         Backlog::open(&directory, &config.spool, record_max, epoch).map_err(ConfigError::value)?;
-    let (sampler, speed) = open(&mut config, source)?;
+    let (sampler, speed) = open(&mut config, source, backlog.position())?;
     let shutdown = shutdown_on_signals().context("listen for signals")?;
     let (gate, progress) = (Pace::new(speed), Progress::default());
     let health = HealthServer::bind(&config.health).await?;
@@ -159,7 +180,11 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     Ok(if report.counts.dropped() == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })
 }
 
-fn open(config: &mut AgentConfig, source: Source) -> anyhow::Result<(AnySampler, Speed)> {
+fn open(
+    config: &mut AgentConfig,
+    source: Source,
+    resume: Position,
+) -> anyhow::Result<(AnySampler, Speed)> {
     let now = SystemClock.now();
     let mut timing = |time: &Time| {
         match time.start {
@@ -173,6 +198,9 @@ fn open(config: &mut AgentConfig, source: Source) -> anyhow::Result<(AnySampler,
         Source::Simulate { events, forever, seed, time } => {
             let count = (!forever).then_some(events);
             (at_hand(simulate::simulate(seed, count, timing(&time))), time.speed)
+        }
+        Source::Read { source: Live::File { path, follow, .. } } => {
+            (crate::read::file(&path, follow, resume)?, Speed::Max)
         }
         Source::Replay { files, time } => {
             let (timing, schema) = (timing(&time), config.schema()?);

@@ -23,6 +23,7 @@ mod feed;
 mod gate;
 mod link;
 mod progress;
+mod read;
 pub mod replay;
 mod run;
 mod sampler;
