@@ -58,7 +58,8 @@
 //! # What is promised
 //! - What a commit has confirmed is returned after any crash, until it is released or dropped, unless the disk returns
 //!   something else than was written.
-//! - What the disk returns damaged is never returned as a record. It is a gap: [`Damaged`](weir_events::GapReason::Damaged).
+//! - What the disk returns damaged, or not at all, is never returned as a record. It is a gap:
+//!   [`Damaged`](weir_events::GapReason::Damaged). If nothing can be read any more, that is an error.
 //! - What is dropped is counted exactly, and is a gap: [`Quota`](weir_events::GapReason::Quota).
 //! - What was appended and never confirmed may be there after a crash or not; in this opening it stays in memory until it is
 //!   durable.

@@ -236,6 +236,25 @@ fn a_segment_that_is_gone_is_a_gap_with_its_exact_numbers() {
     }
 }
 
+/// A record that is the image of a frame, as it is in another spool, must not come out when its own frame is damaged.
+#[test]
+fn a_frame_of_another_epoch_is_no_frame() {
+    let disk = SimulatedDisk::new(1);
+    let mut spool = open(disk.clone(), SMALL, 1);
+    put(&mut spool, "a");
+    let entry = Entry { kind: 3, at: at(2), position: position(2), payload: b"foreign" };
+    let mut image = Vec::new();
+    crate::frame::encode(crate::frame::seed(epoch(2)), 2, &entry, &mut image);
+    spool.append(&Entry { payload: &image, ..entry }).unwrap();
+    spool.commit().unwrap();
+    put(&mut spool, "c");
+    let mut content = disk.content(&segment::name(1));
+    content[HEADER + crate::frame::HEAD + 1 + 16] ^= 1;
+    disk.put(&segment::name(1), &content);
+    let items = [record(1, 1, "a"), gap(1, 2, 1, GapReason::Damaged), record(1, 3, "c")];
+    assert_eq!(read_from(&mut open(disk, SMALL, 3), 1), items);
+}
+
 #[test]
 fn without_a_mark_everything_that_is_there_is_read_again() {
     let disk = SimulatedDisk::new(1);
