@@ -53,13 +53,15 @@ impl Package {
 }
 
 /// What lintian finds and is meant so.
-const SUPPRESSED: [&str; 3] = [
+const SUPPRESSED: [&str; 4] = [
     // `--help` and the commented settings are the manual.
     "no-manual-page",
     // It is in CHANGELOG.md, which is no changelog of Debian's.
     "no-changelog",
     // The agent for 64-bit ARM: it runs on any Linux.
     "statically-linked-binary",
+    // It depends on nothing.
+    "empty-field",
 ];
 
 /// The one that gateways of other machines need.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{output, report, tools};
+use crate::{report, tools};
 
 /// The most that a unit may leave open: 0 is nothing, 10 everything.
 const EXPOSURE_MAX: f64 = 2.5;
@@ -29,7 +29,8 @@ pub(super) fn check(folder: &Path) -> Result<()> {
         );
         let mut command = tools::command("systemd-analyze");
         command.args(["security", "--offline=true", "--no-pager"]).arg(&unit);
-        let exposure = exposure(&output(&mut command)?)
+        let rating = command.output().context("run systemd-analyze")?;
+        let exposure = exposure(&String::from_utf8_lossy(&rating.stdout))
             .with_context(|| format!("find the exposure of {name}"))?;
         ensure!(
             exposure <= EXPOSURE_MAX,
