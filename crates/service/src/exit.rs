@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use tokio::runtime::Builder;
+
 use crate::ConfigError;
 
 /// The service failed, or could not account for everything.
@@ -15,9 +17,25 @@ pub fn start<F>(default_filter: &str, service: F) -> ExitCode
 where
     F: Future<Output = anyhow::Result<ExitCode>>,
 {
+    run(default_filter, Builder::new_multi_thread(), service)
+}
+
+/// As [`start`], but everything runs on the thread that calls: for small processes on small machines. A task
+/// that computes for long, or waits for a disk without saying so, holds up all others.
+pub fn start_small<F>(default_filter: &str, service: F) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<ExitCode>>,
+{
+    run(default_filter, Builder::new_current_thread(), service)
+}
+
+fn run<F>(default_filter: &str, mut runtime: Builder, service: F) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<ExitCode>>,
+{
     crate::init_telemetry(default_filter);
     crate::tls::install_provider();
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: failed to start the runtime: {error}");
@@ -34,4 +52,37 @@ fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: failed to {error:#}");
     let config = error.chain().any(|cause| cause.is::<ConfigError>());
     ExitCode::from(if config { EXIT_CONFIG } else { EXIT_FAILED })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn threads() -> usize {
+        let spawned = tokio::spawn(async { std::thread::current().id() });
+        usize::from(spawned.await.expect("runs") != std::thread::current().id())
+    }
+
+    /// `ExitCode` can only be compared as it is shown.
+    fn same(one: ExitCode, other: ExitCode) -> bool {
+        format!("{one:?}") == format!("{other:?}")
+    }
+
+    #[test]
+    fn a_small_process_has_one_thread() {
+        let code = start_small("off", async {
+            assert_eq!(threads().await, 0, "a task ran elsewhere");
+            Ok(ExitCode::from(7))
+        });
+        assert!(same(code, ExitCode::from(7)));
+    }
+
+    #[test]
+    fn a_wrong_configuration_has_its_own_code_in_both() {
+        let wrong = || async { Err(ConfigError::value("a.b: wrong").into()) };
+        assert!(same(start("off", wrong()), ExitCode::from(EXIT_CONFIG)));
+        assert!(same(start_small("off", wrong()), ExitCode::from(EXIT_CONFIG)));
+        let failed = async { Err(anyhow::anyhow!("do it")) };
+        assert!(same(start_small("off", failed), ExitCode::from(EXIT_FAILED)));
+    }
 }

@@ -2,7 +2,7 @@
 //! codes, and the choice of the TLS provider.
 //!
 //! Nothing here knows MQTT, Kafka or models. A service's `main.rs` reads its arguments, calls
-//! [`start`], and hands configuration, clock and shutdown to its library.
+//! [`start`] or [`start_small`], and hands configuration, clock and shutdown to its library.
 
 mod clock;
 pub mod config;
@@ -14,7 +14,7 @@ pub mod tls;
 
 pub use clock::{Clock, EventClock, SystemClock};
 pub use config::ConfigError;
-pub use exit::{EXIT_CONFIG, EXIT_FAILED, start};
+pub use exit::{EXIT_CONFIG, EXIT_FAILED, start, start_small};
 pub use security::{Credentials, Security, Tls};
 pub use shutdown::{Shutdown, shutdown_on_signals};
 pub use telemetry::init as init_telemetry;
