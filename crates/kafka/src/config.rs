@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rdkafka::ClientConfig;
 use serde::{Deserialize, Serialize};
-use weir_service::{ConfigError, Security};
+use weir_service::{ConfigError, Security, locate_secret};
 
 use crate::KafkaError;
 
@@ -142,12 +142,16 @@ impl KafkaConfig {
             settings.push(("sasl.username", credentials.username));
             settings.push(("sasl.password", credentials.password));
         }
-        let path = |path: &Path| path.to_string_lossy().into_owned();
+        let mut file = |name: &'static str, setting: &str, path: &Path| {
+            let path = locate_secret(&format!("{SECTION}.{setting}"), path)?;
+            settings.push((name, path.to_string_lossy().into_owned()));
+            Ok(())
+        };
         if let Some(tls) = tls {
-            settings.push(("ssl.ca.location", path(&security.ca_file)));
+            file("ssl.ca.location", "ca-file", &security.ca_file)?;
             if tls.client.is_some() {
-                settings.push(("ssl.certificate.location", path(&security.cert_file)));
-                settings.push(("ssl.key.location", path(&security.key_file)));
+                file("ssl.certificate.location", "cert-file", &security.cert_file)?;
+                file("ssl.key.location", "key-file", &security.key_file)?;
             }
         }
         Ok(settings)

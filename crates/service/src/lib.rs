@@ -6,6 +6,7 @@
 
 mod clock;
 pub mod config;
+mod credential;
 mod exit;
 mod security;
 mod shutdown;
@@ -14,6 +15,7 @@ pub mod tls;
 
 pub use clock::{Clock, EventClock, SystemClock};
 pub use config::ConfigError;
+pub use credential::locate as locate_secret;
 pub use exit::{EXIT_CONFIG, EXIT_FAILED, start, start_small};
 pub use security::{Credentials, Security, Tls};
 pub use shutdown::{Shutdown, shutdown_on_signals};

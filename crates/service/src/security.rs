@@ -1,6 +1,7 @@
 //! Who a client is to a server, and whom it trusts: the `security` section of `[mqtt]` and `[kafka]`.
 //!
-//! The settings name files; what is in the files is read when a client is made, and shown nowhere.
+//! The settings name files, or `credential:NAME` for one that systemd provides; what is in the files is read
+//! when a client is made, and shown nowhere.
 //! Here are only the rules that both links share: how the files become the settings of a client library
 //! is the business of the crate that names it.
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::ConfigError;
+use crate::credential::locate;
 
 /// How a link is secured. Everything is empty by default: no user, no encryption.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -139,7 +141,8 @@ fn alone(section: &str, given: &str, missing: &str) -> ConfigError {
 }
 
 fn read(setting: &str, path: &Path) -> Result<Vec<u8>, ConfigError> {
-    fs::read(path).map_err(|error| {
+    let path = locate(setting, path)?;
+    fs::read(&path).map_err(|error| {
         ConfigError::value(format!("{setting}: cannot read {}: {error}", path.display()))
     })
 }
@@ -208,6 +211,7 @@ mod tests {
         check(&|s| s.cert_file = certificate.clone(), "kafka.security.cert-file: needs");
         check(&|s| s.key_file = key.clone(), "kafka.security.key-file: needs");
         check(&|s| s.ca_file = "/does/not/exist".into(), "ca-file: cannot read /does/not/exist");
+        check(&|s| s.ca_file = "credential:../ca".into(), "kafka.security.ca-file: ");
         check(&|s| s.ca_file = key.clone(), "has no PEM block CERTIFICATE");
         let both = |s: &mut Security| {
             (s.cert_file, s.key_file) = (certificate.clone(), key.clone());
