@@ -1,5 +1,5 @@
 //! What every service of Weir does alike: configuration, secrets, logging, the clock, shutdown, exit
-//! codes, and the choice of the TLS provider.
+//! codes, the choice of the TLS provider, and what it tells operators' tools about its health.
 //!
 //! Nothing here knows MQTT, Kafka or models. A service's `main.rs` reads its arguments, calls
 //! [`start`] or [`start_small`], and hands configuration, clock and shutdown to its library.
@@ -8,6 +8,7 @@ mod clock;
 pub mod config;
 mod credential;
 mod exit;
+pub mod health;
 mod security;
 mod shutdown;
 mod telemetry;

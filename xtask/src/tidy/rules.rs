@@ -19,6 +19,12 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { packages: &["rustls"], places: &["crates/service/", "crates/mqtt/src/denial.rs"] },
     Confined { packages: &["plotters", "png"], places: &["weir/src/demo/chart"] },
     Confined { packages: &["figment"], places: &["crates/service/"] },
+    Confined { packages: &["hyper", "hyper-util"], places: &["crates/service/src/health/server"] },
+    Confined {
+        packages: &["prometheus-client"],
+        places: &["crates/service/src/health/metrics.rs"],
+    },
+    Confined { packages: &["sd-notify"], places: &["crates/service/src/health/notify.rs"] },
     Confined { packages: &["wit-bindgen"], places: &["model-wasm/"] },
 ];
 
