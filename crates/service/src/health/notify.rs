@@ -1,8 +1,8 @@
 //! What systemd is told about a service: readiness, a line of status, signs of life.
 //!
 //! For units with `Type=notify`, and `WatchdogSec=` if wanted. Without `NOTIFY_SOCKET` in the environment
-//! nothing is sent and nothing looked at. systemd's socket is local and its messages small; sending does not
-//! wait for an answer.
+//! nothing is sent and nothing looked at. Sending waits for no answer, but for room in systemd's local socket,
+//! as the C library's does.
 //!
 //! **Invariants.** `READY=1` is sent once, when the service is ready for the first time: what depends on it
 //! starts then. That it is not ready later is status, no reason to end it. Signs of life go on while it

@@ -4,9 +4,8 @@
 //! seconds at most, and there is no idle connection to keep count of.
 //!
 //! **Invariants.** At most [`CONNECTIONS_MAX`] connections are open; the next waits in the kernel's queue.
-//! Each is closed after [`Limits::connection_time`], whatever it sends or does not read, so that many slow
-//! clients delay the others by that time at most. A request's head is at most [`HEAD_BYTES_MAX`] long, and its body is
-//! not read.
+//! Each is closed after [`Limits::connection_time`], whatever it sends or does not read: sixteen slow clients
+//! delay the next by that time. A request's head is at most [`HEAD_BYTES_MAX`] long, and its body is not read.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
