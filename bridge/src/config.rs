@@ -9,7 +9,10 @@ use weir_kafka::KafkaConfig;
 use weir_mqtt::{Connector, MqttConfig};
 use weir_service::{ConfigError, config};
 
+use crate::ledger::Pace;
+use crate::relay::Window;
 use crate::route::Kinds;
+use crate::template::Template;
 use crate::transform::Transform;
 
 /// The embedded configuration: every setting, its default and what it is for.
@@ -45,6 +48,21 @@ pub struct BridgeConfig {
     pub topics: TopicNames,
     /// Sizes and times.
     pub limits: Limits,
+    /// How agents are told what is in Kafka.
+    pub acks: AcksConfig,
+}
+
+/// How agents are told what is in Kafka.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AcksConfig {
+    /// The MQTT topic, with the names of levels in braces.
+    pub topic: String,
+    /// The pause between two confirmations to one sender.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+    /// So many records more are worth a confirmation before the pause is over.
+    pub records: u64,
 }
 
 /// Sizes and times.
@@ -68,6 +86,10 @@ pub struct Limits {
     /// The upper bound of every such pause.
     #[serde(with = "humantime_serde")]
     pub retry_max: Duration,
+    /// How much may be under way to Kafka, in bytes of memory.
+    pub in_flight_bytes: usize,
+    /// How many senders are remembered.
+    pub devices: usize,
 }
 
 impl Default for BridgeConfig {
@@ -137,6 +159,21 @@ impl BridgeConfig {
         self.kafka.check()
     }
 
+    pub(crate) fn pace(&self) -> Pace {
+        let AcksConfig { interval, records, .. } = self.acks;
+        Pace { interval, records, senders_max: self.limits.devices }
+    }
+
+    /// The MQTT topic on which a device is told what is in Kafka.
+    pub(crate) fn answer_topic(&self, levels: &[(&str, &str)]) -> String {
+        Template::parse(&self.acks.topic).map_or_else(|_| String::new(), |topic| topic.fill(levels))
+    }
+
+    pub(crate) fn window(&self) -> Window {
+        let messages = usize::from(self.mqtt.receive_maximum);
+        Window { messages, bytes: self.limits.in_flight_bytes }
+    }
+
     /// Checks the values, and makes the rules for messages out of them.
     ///
     /// # Errors
@@ -158,6 +195,12 @@ impl BridgeConfig {
             return Err(ConfigError::value(
                 "limits.retry-min: must be above 0, and at most limits.retry-max",
             ));
+        }
+        if limits.in_flight_bytes == 0 || limits.devices == 0 {
+            return Err(ConfigError::value("limits: in-flight-bytes and devices must be above 0"));
+        }
+        if self.acks.interval.is_zero() || self.acks.records == 0 {
+            return Err(ConfigError::value("acks: interval and records must be above 0"));
         }
         let schema = Schema::try_from(&self.schema).map_err(ConfigError::value)?;
         let (size, ahead) = (limits.payload_bytes_max, limits.future_tolerance);

@@ -1,9 +1,10 @@
 //! What a running bridge has done so far, for whoever looks on: a metrics page, the demo, a test.
 //!
-//! One writer, any number of readers, no lock. A reader may see one count a moment before another; at
-//! rest, received = forwarded + dead-lettered + returned.
+//! Everything is changed and read under one lock, after each batch of messages. So in every
+//! [`BridgeCounters::snapshot`]: received = forwarded + dead-lettered + repeated + out of order + returned + in flight.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use weir_events::Reason;
 
@@ -12,84 +13,111 @@ use crate::relay::Tally;
 /// Counts since the start. Share it in an `Arc`.
 #[derive(Debug, Default)]
 pub struct BridgeCounters {
-    received: AtomicU64,
-    forwarded: AtomicU64,
-    returned: AtomicU64,
-    acknowledged: AtomicU64,
-    subscriptions: AtomicU64,
-    resets: AtomicU64,
-    dead_lettered: [AtomicU64; Reason::ALL.len()],
+    latest: Mutex<Latest>,
+}
+
+#[derive(Debug, Default)]
+struct Latest {
+    snapshot: Snapshot,
+    oldest: Option<Instant>,
+}
+
+/// All counts of one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Snapshot {
+    /// Where the messages are that were ever received.
+    pub messages: Tally,
+    /// The memory of what is unacknowledged, in bytes.
+    pub in_flight_bytes: usize,
+    /// For how long the oldest unacknowledged message has been here; none if there is none.
+    pub oldest_unacknowledged: Option<Duration>,
+    /// Confirmations that were sent to agents.
+    pub confirmations: u64,
+    /// Messages whose number another one had. Each is a dead letter.
+    pub conflicts: u64,
+    /// New starts because Kafka did not take a record in time.
+    pub resets: u64,
+    /// Senders that are remembered: devices, twice while they pass on to a new spool.
+    pub senders: usize,
+    /// Connections on which the MQTT broker has confirmed the subscription.
+    pub subscriptions: u64,
+}
+
+impl Snapshot {
+    /// Messages whose dead letter is in Kafka.
+    pub fn dead_lettered(&self) -> u64 {
+        self.messages.dead_lettered.iter().sum()
+    }
+
+    /// Messages whose dead letter is in Kafka, for one reason.
+    pub fn dead_lettered_for(&self, reason: Reason) -> u64 {
+        self.messages.dead_lettered[reason as usize]
+    }
 }
 
 impl BridgeCounters {
+    /// All counts of this moment.
+    pub fn snapshot(&self) -> Snapshot {
+        let latest = self.lock();
+        let oldest_unacknowledged = latest.oldest.map(|since| since.elapsed());
+        Snapshot { oldest_unacknowledged, ..latest.snapshot }
+    }
+
     /// Messages received, those included that the broker sent again.
     pub fn received(&self) -> u64 {
-        get(&self.received)
+        self.snapshot().messages.received
     }
 
     /// Events that are in Kafka.
     pub fn forwarded(&self) -> u64 {
-        get(&self.forwarded)
+        self.snapshot().messages.forwarded
+    }
+
+    /// Messages that had come before, or came too early: nothing was written for them.
+    pub fn passed(&self) -> u64 {
+        let messages = self.snapshot().messages;
+        messages.repeated + messages.out_of_order
     }
 
     /// Messages left to the MQTT broker because Kafka did not take them in time; they come again.
     pub fn returned(&self) -> u64 {
-        get(&self.returned)
+        self.snapshot().messages.returned
     }
 
     /// Messages acknowledged to the MQTT broker.
     pub fn acknowledged(&self) -> u64 {
-        get(&self.acknowledged)
+        self.snapshot().messages.acknowledged
     }
 
     /// Connections on which the MQTT broker has confirmed the subscription. From the first one on,
     /// nothing that is published is missed.
     pub fn subscriptions(&self) -> u64 {
-        get(&self.subscriptions)
+        self.snapshot().subscriptions
     }
 
     /// New starts because Kafka did not take a record in time.
     pub fn resets(&self) -> u64 {
-        get(&self.resets)
+        self.snapshot().resets
     }
 
     /// Messages whose dead letter is in Kafka.
     pub fn dead_lettered(&self) -> u64 {
-        self.dead_lettered.iter().map(get).sum()
+        self.snapshot().dead_lettered()
     }
 
     /// Messages whose dead letter is in Kafka, for one reason.
     pub fn dead_lettered_for(&self, reason: Reason) -> u64 {
-        get(self.slot(reason))
+        self.snapshot().dead_lettered_for(reason)
     }
 
-    pub(crate) fn set(&self, tally: &Tally) {
-        self.received.store(tally.received, Ordering::Relaxed);
-        self.forwarded.store(tally.forwarded, Ordering::Relaxed);
-        self.returned.store(tally.returned, Ordering::Relaxed);
-        self.acknowledged.store(tally.acknowledged, Ordering::Relaxed);
+    pub(crate) fn set(&self, snapshot: Snapshot, oldest: Option<Instant>) {
+        *self.lock() = Latest { snapshot, oldest };
     }
 
-    pub(crate) fn add_dead_letter(&self, reason: Reason) {
-        self.slot(reason).fetch_add(1, Ordering::Relaxed);
+    fn lock(&self) -> MutexGuard<'_, Latest> {
+        // What is in it was whole when it was put there.
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    pub(crate) fn add_subscription(&self) {
-        self.subscriptions.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn add_reset(&self) {
-        self.resets.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn slot(&self, reason: Reason) -> &AtomicU64 {
-        // `Reason::ALL` is in the order of the enum.
-        &self.dead_lettered[reason as usize]
-    }
-}
-
-fn get(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]
@@ -99,9 +127,9 @@ mod tests {
     #[test]
     fn each_reason_has_its_own_count() {
         let counters = BridgeCounters::default();
-        for (times, reason) in Reason::ALL.into_iter().enumerate() {
-            (0..times).for_each(|_| counters.add_dead_letter(reason));
-        }
+        let dead_lettered = std::array::from_fn(|place| place as u64);
+        let messages = Tally { dead_lettered, ..Tally::default() };
+        counters.set(Snapshot { messages, ..Snapshot::default() }, None);
         for (times, reason) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(counters.dead_lettered_for(reason), times as u64, "{reason}");
         }

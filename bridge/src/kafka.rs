@@ -4,14 +4,17 @@
 //! is kept. The relay's window bounds how many records there are.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use weir_events::Reason;
+use weir_events::EventId;
 use weir_kafka::{
     Delivery, DeliveryError, KafkaConfig, KafkaError, NewRecord, Producer, Progress, SendError,
 };
 
+use crate::ledger::Claim;
 use crate::relay::Ticket;
 use crate::transform::Record;
 
@@ -23,10 +26,12 @@ const QUEUE_PAUSE: Duration = Duration::from_millis(2);
 pub(crate) struct Parcel {
     pub(crate) ticket: Ticket,
     pub(crate) mqtt_topic: String,
-    /// The payload as it was received.
+    /// The payload as it was received; none for a dead letter, which never becomes another one.
     pub(crate) payload: Bytes,
-    /// Why its record is a dead letter; none for an event.
-    pub(crate) refused: Option<Reason>,
+    /// The id of an event that its sender has numbered.
+    pub(crate) id: Option<EventId>,
+    /// The numbers of its sender that it stands for.
+    pub(crate) claim: Option<Claim>,
 }
 
 /// What became of a parcel.
@@ -74,6 +79,20 @@ impl Outlet {
                     () = retry => {}
                 },
             }
+        }
+    }
+
+    /// The next report, if it has come.
+    pub(crate) fn ready_report(&mut self) -> Option<Report> {
+        if let Some(refused) = self.send() {
+            return Some(refused);
+        }
+        let (_, delivery) = self.sent.front_mut()?;
+        // Nobody waits here: `report` leaves its own waker when it does.
+        let mut context = Context::from_waker(Waker::noop());
+        match Pin::new(delivery).poll(&mut context) {
+            Poll::Ready(result) => Some(self.reported(result.map(drop))),
+            Poll::Pending => None,
         }
     }
 

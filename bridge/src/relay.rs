@@ -12,17 +12,24 @@
 //! everything unacknowledged to the next one. What had been written is then written again under the
 //! same id, which is harmless behind Kafka.
 //!
+//! A repetition of what is in Kafka or on its way there brings nothing to write. It has its place in the order
+//! of receipt all the same, so that it is acknowledged after the first copy has been delivered.
+//!
 //! Invariants:
 //! - No acknowledgement before the delivery of its own message and of every message received before it
 //!   (rumqttd drops a connection that acknowledges out of order).
 //! - No acknowledgement for another connection than the one that brought the message: packet ids
 //!   are used again, so that a late one would acknowledge a message that nobody has written.
-//! - Never more than `window` messages unacknowledged, those of lost connections included.
-//! - received = forwarded + dead-lettered + returned + in flight.
+//! - Never more than `window` messages unacknowledged, those of lost connections included, and no further one once
+//!   they hold `bytes_max` bytes.
+//! - At every moment: received = forwarded + dead-lettered + repeated + out of order + returned + in flight.
 //!
 //! Pure: no I/O, no clock. The shell in `service` feeds it and performs the effects.
 
 use std::collections::VecDeque;
+use std::time::Duration;
+
+use weir_events::Reason;
 
 /// A connection to the MQTT broker, counted from the first; as the subscriber counts them.
 pub type Generation = u64;
@@ -59,6 +66,37 @@ pub enum Effect<T> {
     Halt(Ticket),
 }
 
+/// Why there is nothing to write for a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Passed {
+    /// It came before.
+    Repeated,
+    /// It came too early, and comes again.
+    OutOfOrder,
+}
+
+/// How much may be unacknowledged at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Window {
+    /// Messages; at least one is let in.
+    pub messages: usize,
+    /// Bytes. The message that reaches it is still let in.
+    pub bytes: usize,
+}
+
+/// A message as it is taken in. `T` is what acknowledges it.
+#[derive(Debug)]
+pub struct Receipt<T> {
+    /// The connection that brought it.
+    pub generation: Generation,
+    /// What acknowledges it.
+    pub token: T,
+    /// How much memory it takes.
+    pub bytes: usize,
+    /// When it came, since a moment of the caller's choice.
+    pub at: Duration,
+}
+
 /// Where the messages are that were ever received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tally {
@@ -66,27 +104,25 @@ pub struct Tally {
     pub received: u64,
     /// Those whose event is in Kafka.
     pub forwarded: u64,
-    /// Those whose dead letter is in Kafka.
-    pub dead_lettered: u64,
+    /// Those whose dead letter is in Kafka, in the order of [`Reason::ALL`].
+    pub dead_lettered: [u64; Reason::ALL.len()],
+    /// Those that had come before.
+    pub repeated: u64,
+    /// Those that came before one that is missing.
+    pub out_of_order: u64,
     /// Those that a reset left to the MQTT broker, which hands them out again.
     pub returned: u64,
+    /// Those that are on their way to Kafka.
+    pub in_flight: u64,
     /// Those that were acknowledged.
     pub acknowledged: u64,
 }
 
-impl Tally {
-    /// Those that are on their way to Kafka.
-    pub fn in_flight(&self) -> u64 {
-        self.received - self.forwarded - self.dead_lettered - self.returned
-    }
-}
-
 #[derive(Debug)]
 struct Entry<T> {
-    generation: Generation,
-    token: T,
+    receipt: Receipt<T>,
     stage: Stage,
-    dead_letter: bool,
+    refused: Option<Reason>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,75 +134,105 @@ enum Stage {
 /// The state between the two brokers.
 #[derive(Debug)]
 pub struct Relay<T> {
-    window: usize,
+    window: Window,
     connection: Option<Generation>,
     /// In receive order; the first has the ticket `base`.
     entries: VecDeque<Entry<T>>,
     base: u64,
+    /// What the entries hold.
+    bytes: usize,
     tally: Tally,
 }
 
 impl<T> Relay<T> {
-    /// A relay that holds at most `window` unacknowledged messages, at least one.
-    pub fn new(window: usize) -> Self {
-        Self {
-            window: window.max(1),
-            connection: None,
-            entries: VecDeque::new(),
-            base: 0,
-            tally: Tally::default(),
-        }
+    /// A relay that holds no more than this unacknowledged.
+    pub fn new(window: Window) -> Self {
+        let window = Window { messages: window.messages.max(1), bytes: window.bytes.max(1) };
+        let (entries, tally) = Default::default();
+        Self { window, connection: None, entries, base: 0, bytes: 0, tally }
     }
 
     /// Whether another message may be received. If not, the MQTT broker has to wait.
     pub fn has_room(&self) -> bool {
-        self.entries.len() < self.window
+        self.entries.len() < self.window.messages && self.bytes < self.window.bytes
     }
 
     /// The counts so far.
-    pub fn tally(&self) -> Tally {
-        self.tally
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
-    /// Takes a message in: its record, or dead letter, is to be sent under the ticket.
+    /// The memory of what is unacknowledged.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// When the oldest message came that is unacknowledged.
+    pub fn oldest(&self) -> Option<Duration> {
+        self.entries.front().map(|entry| entry.receipt.at)
+    }
+
+    /// Takes a message in: its record, or the dead letter for this reason, is to be sent under the ticket.
     ///
     /// # Panics
     /// If there is no room: the caller must not read then.
-    pub fn receive(&mut self, generation: Generation, token: T, dead_letter: bool) -> Ticket {
-        assert!(self.has_room(), "the caller receives only while there is room");
-        self.tally.received += 1;
+    pub fn receive(&mut self, receipt: Receipt<T>, refused: Option<Reason>) -> Ticket {
         let ticket = Ticket(self.base + self.entries.len() as u64);
-        self.entries.push_back(Entry { generation, token, stage: Stage::Sending, dead_letter });
+        self.tally.in_flight += 1;
+        self.push(receipt, Stage::Sending, refused);
         ticket
     }
 
-    /// Applies an event and appends what to do about it.
+    /// Takes a message in that brings nothing to write.
+    ///
+    /// # Panics
+    /// If there is no room: the caller must not read then.
+    pub fn pass(&mut self, receipt: Receipt<T>, passed: Passed, effects: &mut Vec<Effect<T>>) {
+        match passed {
+            Passed::Repeated => self.tally.repeated += 1,
+            Passed::OutOfOrder => self.tally.out_of_order += 1,
+        }
+        self.push(receipt, Stage::Settled, None);
+        self.release(effects);
+    }
+
+    fn push(&mut self, receipt: Receipt<T>, stage: Stage, refused: Option<Reason>) {
+        assert!(self.has_room(), "the caller receives only while there is room");
+        self.tally.received += 1;
+        self.bytes += receipt.bytes;
+        self.entries.push_back(Entry { receipt, stage, refused });
+    }
+
+    /// Applies an event and appends what to do about it. Returns whether it meant anything.
     ///
     /// Reports about tickets of before a reset are ignored: their messages come again.
-    pub fn apply(&mut self, event: Event, effects: &mut Vec<Effect<T>>) {
+    pub fn apply(&mut self, event: Event, effects: &mut Vec<Effect<T>>) -> bool {
         match event {
             Event::Connected(generation) => self.connection = Some(generation),
             Event::Disconnected => self.connection = None,
             Event::Delivered(ticket) => {
-                if self.settle(ticket) {
-                    self.release(effects);
+                if !self.settle(ticket) {
+                    return false;
                 }
+                self.release(effects);
             }
             Event::Rejected(ticket) => match self.sending(ticket) {
-                None => {}
-                Some(entry) if entry.dead_letter => effects.push(Effect::Halt(ticket)),
+                None => return false,
+                Some(entry) if entry.refused.is_some() => effects.push(Effect::Halt(ticket)),
                 Some(entry) => {
-                    entry.dead_letter = true;
+                    entry.refused = Some(Reason::RefusedByKafka);
                     effects.push(Effect::ProduceDeadLetter(ticket));
                 }
             },
             Event::Failed(ticket) => {
-                if self.sending(ticket).is_some() {
-                    self.forget();
-                    effects.push(Effect::Reset);
+                if self.sending(ticket).is_none() {
+                    return false;
                 }
+                self.forget();
+                effects.push(Effect::Reset);
             }
         }
+        true
     }
 
     fn sending(&mut self, ticket: Ticket) -> Option<&mut Entry<T>> {
@@ -180,10 +246,12 @@ impl<T> Relay<T> {
             return false;
         };
         entry.stage = Stage::Settled;
-        if entry.dead_letter {
-            self.tally.dead_lettered += 1;
-        } else {
-            self.tally.forwarded += 1;
+        let refused = entry.refused;
+        self.tally.in_flight -= 1;
+        match refused {
+            // `Reason::ALL` is in the order of the enum.
+            Some(reason) => self.tally.dead_lettered[reason as usize] += 1,
+            None => self.tally.forwarded += 1,
         }
         true
     }
@@ -191,18 +259,20 @@ impl<T> Relay<T> {
     /// Acknowledges from the front as far as everything is settled.
     fn release(&mut self, effects: &mut Vec<Effect<T>>) {
         while self.entries.front().is_some_and(|entry| entry.stage == Stage::Settled) {
-            let entry = self.entries.pop_front().expect("there is a front");
+            let Entry { receipt, .. } = self.entries.pop_front().expect("there is a front");
             self.base += 1;
-            if self.connection == Some(entry.generation) {
+            self.bytes -= receipt.bytes;
+            if self.connection == Some(receipt.generation) {
                 self.tally.acknowledged += 1;
-                effects.push(Effect::Acknowledge(entry.token));
+                effects.push(Effect::Acknowledge(receipt.token));
             }
         }
     }
 
     fn forget(&mut self) {
-        self.tally.returned = self.tally.received - self.tally.forwarded - self.tally.dead_lettered;
+        self.tally.returned += std::mem::take(&mut self.tally.in_flight);
         self.base += self.entries.len() as u64;
+        self.bytes = 0;
         self.entries.clear();
         self.connection = None;
     }

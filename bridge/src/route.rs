@@ -19,11 +19,32 @@ pub struct Kinds {
     pub measurement: String,
     /// Announces the expensive number.
     pub target: String,
+    /// Tells that events are missing.
+    #[serde(default = "gap")]
+    pub gap: String,
+}
+
+fn gap() -> String {
+    "gap".into()
+}
+
+/// What a topic announces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Announced {
+    /// An event.
+    Event(EventKind),
+    /// That events are missing.
+    Gap,
 }
 
 impl Default for Kinds {
     fn default() -> Self {
-        Self { root: "weir".into(), measurement: "measurement".into(), target: "weight".into() }
+        Self {
+            root: "weir".into(),
+            measurement: "measurement".into(),
+            target: "weight".into(),
+            gap: gap(),
+        }
     }
 }
 
@@ -55,7 +76,7 @@ impl Kinds {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Route<'a> {
     /// What the payload is announced to be.
-    pub kind: EventKind,
+    pub announced: Announced,
     /// The levels that a key may be composed of, with their names.
     pub levels: [(&'static str, &'a str); 2],
 }
@@ -74,14 +95,16 @@ impl<'a> Route<'a> {
         if root != kinds.root || line.is_empty() || device.is_empty() {
             return Err(Rejection::unknown_topic(topic));
         }
-        let kind = if word == kinds.measurement {
-            EventKind::Measurement
+        let announced = if word == kinds.measurement {
+            Announced::Event(EventKind::Measurement)
         } else if word == kinds.target {
-            EventKind::Target
+            Announced::Event(EventKind::Target)
+        } else if word == kinds.gap {
+            Announced::Gap
         } else {
             return Err(Rejection::unknown_topic(topic));
         };
-        Ok(Self { kind, levels: [("line", line), ("device", device)] })
+        Ok(Self { announced, levels: [("line", line), ("device", device)] })
     }
 }
 
@@ -96,10 +119,10 @@ mod tests {
     fn the_lines_topics_are_understood() {
         let kinds = Kinds::default();
         let route = Route::of("weir/hall 1/gate-7/measurement", &kinds).expect("known");
-        assert_eq!(route.kind, EventKind::Measurement);
+        assert_eq!(route.announced, Announced::Event(EventKind::Measurement));
         assert_eq!(route.levels, [("line", "hall 1"), ("device", "gate-7")]);
         let route = Route::of("weir/a/b/weight", &kinds).expect("known");
-        assert_eq!(route.kind, EventKind::Target);
+        assert_eq!(route.announced, Announced::Event(EventKind::Target));
     }
 
     #[test]
@@ -125,10 +148,15 @@ mod tests {
 
     #[test]
     fn another_line_has_other_words() {
-        let kinds =
-            Kinds { root: "plant".into(), measurement: "load".into(), target: "energy".into() };
+        let kinds = Kinds {
+            root: "plant".into(),
+            measurement: "load".into(),
+            target: "energy".into(),
+            gap: gap(),
+        };
         assert_eq!(kinds.check(), Ok(()));
-        assert_eq!(Route::of("plant/a/b/energy", &kinds).map(|r| r.kind), Ok(EventKind::Target));
+        let target = Ok(Announced::Event(EventKind::Target));
+        assert_eq!(Route::of("plant/a/b/energy", &kinds).map(|r| r.announced), target);
         assert!(Route::of("plant/a/b/weight", &kinds).is_err());
         assert!(Route::of("weir/a/b/energy", &kinds).is_err());
     }
@@ -151,7 +179,7 @@ mod tests {
         fn no_topic_panics_and_a_known_one_is_rebuilt_from_its_levels(
             topic in prop_oneof![any::<String>(), "(weir|x)(/[a-b]{0,2}){1,3}/(weight|measurement|c)"],
         ) {
-            if let Ok(Route { kind, levels: [(_, line), (_, device)] }) =
+            if let Ok(Route { announced: Announced::Event(kind), levels: [(_, line), (_, device)] }) =
                 Route::of(&topic, &Kinds::default())
             {
                 let word = if kind == EventKind::Target { "weight" } else { "measurement" };

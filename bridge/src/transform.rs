@@ -1,22 +1,26 @@
 //! From an MQTT message to the Kafka record that stands for it: the event, or a dead letter.
 //!
-//! Every message becomes exactly one record. A valid payload is normalised (key as a string, time in
-//! UTC) and written under the schema's key with an id that depends on nothing but the message, so
-//! that a message that is delivered twice has the same id twice. Anything else becomes a dead letter
-//! with the reason, the origin, and the size and digest of the whole payload, of which it keeps
-//! the beginning.
+//! Every message becomes exactly one record, unless the ledger knows it. A valid payload is normalised (key as a
+//! string, time in UTC) and written under the schema's key. The id of an event that an agent has numbered is that of
+//! its number; another one's depends on nothing but the message. So a message that is delivered twice
+//! has the same id twice. Anything else becomes a dead letter with the reason, the origin, and the size and digest
+//! of the whole payload, of which it keeps the beginning. What tells that events are missing becomes a dead
+//! letter too, since it is no event.
 //!
 //! Pure: no I/O, and the time of reception is an argument.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use weir_events::{
-    EventId, EventKind, EventTime, Key, Reason, Rejection, Schema, Source, TopicNames, headers,
+    EventId, EventKind, EventTime, Gap, Key, Reason, Rejection, Schema, Source, Stamp, TopicNames,
+    headers,
 };
 
-use crate::route::{Kinds, Route};
+use crate::ledger::Arrival;
+use crate::route::{Announced, Kinds, Route};
 
 /// One record to write to Kafka.
 #[derive(Clone, PartialEq, Debug)]
@@ -31,6 +35,58 @@ pub struct Record {
     pub headers: Vec<(&'static str, String)>,
     /// Why this is a dead letter; none for an event.
     pub refused: Option<Reason>,
+}
+
+impl Record {
+    /// The memory that it takes, roughly.
+    pub fn bytes(&self) -> usize {
+        self.payload.len() + self.headers.iter().map(|(_, text)| text.len()).sum::<usize>()
+    }
+}
+
+/// A message as it is received.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The MQTT topic.
+    pub topic: &'a str,
+    /// The payload.
+    pub payload: &'a Bytes,
+    /// The text of the user property [`Stamp::PROPERTY`], if there is one.
+    pub stamp: Option<&'a str>,
+    /// When it was received.
+    pub at: EventTime,
+}
+
+/// What a message says about itself: where it leads, and which of its device's records it is.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    message: Message<'a>,
+    route: Result<Route<'a>, Rejection>,
+    arrival: Result<Option<Arrival>, Rejection>,
+}
+
+impl Reading<'_> {
+    /// The numbers that it stands for; none if its sender has not numbered it, or not in a form that can be read.
+    pub fn arrival(&self) -> Option<Arrival> {
+        self.arrival.as_ref().ok().copied().flatten()
+    }
+
+    /// The named levels of its topic.
+    pub fn levels(&self) -> &[(&str, &str)] {
+        self.route.as_ref().map_or(&[], |route| &route.levels)
+    }
+
+    /// The device that has sent it: the named levels of its topic, separated by `/`.
+    pub fn device(&self) -> String {
+        self.levels().iter().map(|(_, level)| *level).collect::<Vec<_>>().join("/")
+    }
+
+    /// The id of a numbered event.
+    pub fn id(&self) -> Option<EventId> {
+        let (Ok(route), Some(arrival)) = (&self.route, self.arrival()) else { return None };
+        let device: Vec<&str> = route.levels.iter().map(|(_, level)| *level).collect();
+        Some(EventId::of_record(&device, arrival.stamp.epoch, arrival.stamp.seq))
+    }
 }
 
 /// The rules by which messages become records.
@@ -78,42 +134,98 @@ impl Transform {
         }
     }
 
-    /// The record that stands for a message received at `now`.
-    pub fn record(&self, mqtt_topic: &str, payload: &Bytes, now: EventTime) -> Record {
-        self.event(mqtt_topic, payload, now)
-            .unwrap_or_else(|rejection| self.dead_letter(mqtt_topic, payload, &rejection))
+    /// What a message says about itself.
+    pub fn read<'a>(&self, message: Message<'a>) -> Reading<'a> {
+        let route = Route::of(message.topic, &self.kinds);
+        let arrival = match (&route, message.stamp) {
+            (Ok(route), Some(stamp)) => self.arrival(&message, route, stamp).map(Some),
+            _ => Ok(None),
+        };
+        Reading { message, route, arrival }
     }
 
-    /// The dead letter for a message that is refused, here or by Kafka.
-    pub fn dead_letter(&self, mqtt_topic: &str, payload: &Bytes, rejection: &Rejection) -> Record {
-        let topic = match Route::of(mqtt_topic, &self.kinds) {
-            Ok(route) => &self.destination(route.kind).dead_letter,
-            Err(_) => &self.unrouted,
+    /// The record that stands for a message that is new.
+    pub fn record(&self, reading: &Reading<'_>) -> Record {
+        self.event(reading).unwrap_or_else(|rejection| {
+            let Message { topic, payload, .. } = reading.message;
+            self.dead_letter(topic, payload, reading.id(), &rejection)
+        })
+    }
+
+    /// The dead letter for a message whose number another one has. It bears no id, since it is another event.
+    pub fn conflict(&self, reading: &Reading<'_>) -> Record {
+        let Message { topic, payload, stamp, .. } = reading.message;
+        let detail = format!(
+            "another payload came under {:?} of this device: do two machines run with one spool?",
+            stamp.unwrap_or_default()
+        );
+        self.dead_letter(topic, payload, None, &Rejection::new(Reason::IdConflict, detail))
+    }
+
+    /// The dead letter for a message that is refused, here or by Kafka, with the id of the event if it has one of
+    /// its own.
+    pub fn dead_letter(
+        &self,
+        mqtt_topic: &str,
+        payload: &Bytes,
+        id: Option<EventId>,
+        rejection: &Rejection,
+    ) -> Record {
+        let announced = Route::of(mqtt_topic, &self.kinds).map(|route| route.announced);
+        let topic = match announced {
+            Ok(Announced::Event(kind)) => &self.destination(kind).dead_letter,
+            Ok(Announced::Gap) | Err(_) => &self.unrouted,
         };
+        let mut headers = rejection.headers(mqtt_topic.to_owned(), payload);
+        headers.extend(id.map(|id| (headers::ID, id.to_string())));
         Record {
             topic: Arc::clone(topic),
             key: None,
             payload: beginning(payload),
-            headers: rejection.headers(mqtt_topic.to_owned(), payload),
+            headers,
             refused: Some(rejection.reason),
         }
     }
 
-    fn event(
+    fn arrival(
         &self,
-        mqtt_topic: &str,
-        payload: &Bytes,
-        now: EventTime,
-    ) -> Result<Record, Rejection> {
-        let route = Route::of(mqtt_topic, &self.kinds)?;
+        message: &Message<'_>,
+        route: &Route<'_>,
+        stamp: &str,
+    ) -> Result<Arrival, Rejection> {
+        let bad =
+            |error: weir_events::DeliveryError| Rejection::new(Reason::BadStamp, error.to_string());
+        let stamp: Stamp = stamp.parse().map_err(bad)?;
+        Ok(match route.announced {
+            Announced::Event(_) => {
+                let mut hash = DefaultHasher::new();
+                (message.topic, &message.payload[..]).hash(&mut hash);
+                Arrival { stamp, count: 1, digest: Some(hash.finish()) }
+            }
+            Announced::Gap => {
+                // One that cannot be read takes its number all the same: the sender would wait for ever.
+                let count = Gap::parse(message.payload).map_or(1, |gap| gap.count);
+                Arrival { stamp, count, digest: None }
+            }
+        })
+    }
+
+    fn event(&self, reading: &Reading<'_>) -> Result<Record, Rejection> {
+        let Message { topic: mqtt_topic, payload, at, .. } = reading.message;
+        let route = reading.route.as_ref().map_err(Clone::clone)?;
+        let arrival = reading.arrival.as_ref().map_err(Clone::clone)?;
         if payload.len() > self.payload_bytes_max {
             return Err(too_large(payload.len(), self.payload_bytes_max));
         }
-        let source = Source::machine(&route.levels, now, self.future_tolerance);
-        let decoded = self.schema.decode(route.kind, payload, &source)?;
-        let id = EventId::of_payload(mqtt_topic, &decoded.key, payload);
+        let Announced::Event(kind) = route.announced else {
+            return Err(missing(&reading.device(), arrival.as_ref(), payload));
+        };
+        let source = Source::machine(&route.levels, at, self.future_tolerance);
+        let decoded = self.schema.decode(kind, payload, &source)?;
+        let of_payload = || EventId::of_payload(mqtt_topic, &decoded.key, payload);
+        let id = reading.id().unwrap_or_else(of_payload);
         Ok(Record {
-            topic: Arc::clone(&self.destination(route.kind).topic),
+            topic: Arc::clone(&self.destination(kind).topic),
             payload: decoded.to_bytes().into(),
             key: Some(decoded.key),
             headers: vec![(headers::ID, id.to_string()), (headers::SOURCE, mqtt_topic.to_owned())],
@@ -127,6 +239,25 @@ impl Transform {
             EventKind::Target => &self.target,
         }
     }
+}
+
+/// What a gap becomes.
+fn missing(device: &str, arrival: Option<&Arrival>, payload: &[u8]) -> Rejection {
+    let (arrival, gap) = match (arrival, Gap::parse(payload)) {
+        (_, Err(error)) => return Rejection::new(Reason::BadStamp, error.to_string()),
+        (None, _) => {
+            let detail = format!("a gap needs the user property {}", Stamp::PROPERTY);
+            return Rejection::new(Reason::BadStamp, detail);
+        }
+        (Some(arrival), Ok(gap)) => (arrival, gap),
+    };
+    let Stamp { epoch, seq: first, .. } = arrival.stamp;
+    let last = first.saturating_add(gap.count - 1);
+    let detail = format!(
+        "the events {first} to {last} of {device:?}, epoch {epoch}, are lost at the device: {}",
+        gap.reason
+    );
+    Rejection::new(Reason::Gap, detail)
 }
 
 /// A copy where something is cut off, so that the large whole is not kept alive.
@@ -171,7 +302,12 @@ mod tests {
 
     fn record(topic: &str, payload: &str) -> Record {
         let now = "2026-01-05T08:00:00Z".parse().expect("a time");
-        transform(&["Fish_Id"]).record(topic, &Bytes::copy_from_slice(payload.as_bytes()), now)
+        let payload = Bytes::copy_from_slice(payload.as_bytes());
+        plain(&transform(&["Fish_Id"]), topic, &payload, now)
+    }
+
+    fn plain(transform: &Transform, topic: &str, payload: &Bytes, at: EventTime) -> Record {
+        transform.record(&transform.read(Message { topic, payload, stamp: None, at }))
     }
 
     fn header<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
@@ -197,7 +333,7 @@ mod tests {
     #[test]
     fn the_device_of_a_key_is_that_of_the_topic() {
         let payload = Bytes::from_static(br#"{"device":"forged","Fish_Id":"7","Weight":4.5}"#);
-        let record = transform(&["device", "Fish_Id"]).record(SCALE, &payload, EventTime::EPOCH);
+        let record = plain(&transform(&["device", "Fish_Id"]), SCALE, &payload, EventTime::EPOCH);
         assert_eq!(record.key.as_ref().map(Key::as_str), Some("scale/7"));
         assert!(record.payload.starts_with(br#"{"device":"scale""#));
     }
@@ -234,7 +370,7 @@ mod tests {
     #[test]
     fn a_dead_letter_keeps_the_beginning_but_measures_the_whole() {
         let payload = Bytes::from(vec![b'x'; 1_000_000]);
-        let record = transform(&["Fish_Id"]).record(GATE, &payload, EventTime::EPOCH);
+        let record = plain(&transform(&["Fish_Id"]), GATE, &payload, EventTime::EPOCH);
         assert_eq!(record.payload.len(), Rejection::PAYLOAD_BYTES_MAX);
         assert_eq!(header(&record, headers::SIZE), Some("1000000"));
         let digest = Digest::of(&payload).to_string();
@@ -253,8 +389,8 @@ mod tests {
         ) {
             let transform = transform(&["Fish_Id"]);
             let payload = Bytes::from(payload);
-            let first = transform.record(topic, &payload, EventTime::EPOCH);
-            prop_assert_eq!(&first, &transform.record(topic, &payload, EventTime::EPOCH));
+            let first = plain(&transform, topic, &payload, EventTime::EPOCH);
+            prop_assert_eq!(&first, &plain(&transform, topic, &payload, EventTime::EPOCH));
             prop_assert_eq!(first.refused.is_some(), first.topic.ends_with("-dead-letter"));
             prop_assert_eq!(first.refused.is_some(), first.key.is_none());
         }

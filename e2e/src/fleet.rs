@@ -131,12 +131,7 @@ impl Fleet {
     pub fn bridge_settings(&self, more: &str) -> String {
         let name = &self.name;
         let mut text = format!("subscribe = [\"{name}/#\"]\n{more}\n");
-        for (word, event) in [("measurement", "measurement"), ("weight", "target"), ("gap", "gap")]
-        {
-            let route =
-                format!("topic = \"{name}/{{line}}/{{device}}/{word}\"\nevent = \"{event}\"");
-            write!(text, "[[routes]]\n{route}\n").expect("a text takes everything");
-        }
+        text += &format!("[kinds]\nroot = {name:?}\n");
         let topics = HashMap::from([("topics", &self.topics)]);
         let topics = toml::to_string(&topics).expect("names are TOML");
         text + &topics

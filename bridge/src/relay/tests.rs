@@ -14,6 +14,8 @@ enum Step {
     Receive {
         dead_letter: bool,
     },
+    /// A message that brings nothing to write.
+    Pass,
     Deliver(usize),
     Reject(usize),
     Fail(usize),
@@ -26,6 +28,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Connect),
         1 => Just(Step::Disconnect),
         8 => any::<bool>().prop_map(|dead_letter| Step::Receive { dead_letter }),
+        3 => Just(Step::Pass),
         8 => any::<usize>().prop_map(Step::Deliver),
         2 => any::<usize>().prop_map(Step::Reject),
         1 => any::<usize>().prop_map(Step::Fail),
@@ -41,6 +44,7 @@ struct Model {
     /// In receive order: number and the generation that brought it.
     unacknowledged: Vec<(u64, Generation)>,
     delivered: BTreeSet<u64>,
+    passed: BTreeSet<u64>,
     open: BTreeMap<Ticket, u64>,
     closed: Vec<Ticket>,
     dead_letters: BTreeSet<u64>,
@@ -60,7 +64,9 @@ impl Model {
 
     /// What may be acknowledged now: the settled prefix, as far as the present connection brought it.
     fn expected(&mut self) -> Vec<Effect<u64>> {
-        let settled = |&&(number, _): &&(u64, Generation)| self.delivered.contains(&number);
+        let settled = |&&(number, _): &&(u64, Generation)| {
+            self.delivered.contains(&number) || self.passed.contains(&number)
+        };
         let count = self.unacknowledged.iter().take_while(settled).count();
         self.unacknowledged
             .drain(..count)
@@ -71,7 +77,8 @@ impl Model {
 
     fn receive(&mut self, relay: &mut Relay<u64>, dead_letter: bool) {
         let (token, generation) = (self.received, self.generation);
-        let ticket = relay.receive(generation, token, dead_letter);
+        let refused = dead_letter.then_some(Reason::WrongType);
+        let ticket = relay.receive(receipt(generation, token), refused);
         self.received += 1;
         self.unacknowledged.push((token, generation));
         self.open.insert(ticket, token);
@@ -83,7 +90,7 @@ impl Model {
     /// The event that a step stands for, and the effects that it must have; none if it is impossible.
     fn play(&mut self, step: Step) -> Option<(Event, Vec<Effect<u64>>)> {
         Some(match step {
-            Step::Receive { .. } => return None,
+            Step::Receive { .. } | Step::Pass => return None,
             Step::Connect => {
                 (self.generation, self.connected) = (self.generation + 1, true);
                 (Event::Connected(self.generation), vec![])
@@ -127,6 +134,15 @@ impl Model {
     }
 }
 
+/// Each message has two bytes.
+fn receipt(generation: Generation, token: u64) -> Receipt<u64> {
+    Receipt { generation, token, bytes: 2, at: Duration::from_secs(token) }
+}
+
+const fn window(messages: usize) -> Window {
+    Window { messages, bytes: usize::MAX }
+}
+
 fn apply(relay: &mut Relay<u64>, event: Event) -> Vec<Effect<u64>> {
     let mut effects = Vec::new();
     relay.apply(event, &mut effects);
@@ -139,27 +155,50 @@ proptest! {
     #[test]
     fn every_effect_is_the_models(
         window in 1_usize..6,
+        bytes in 1_usize..12,
         steps in proptest::collection::vec(step(), 0..120),
     ) {
-        let mut relay = Relay::new(window);
+        let mut relay = Relay::new(Window { messages: window, bytes });
         let mut model = Model::default();
+        let full = |model: &Model| {
+            let held = model.unacknowledged.len();
+            held >= window || 2 * held >= bytes
+        };
         for step in steps {
             if let Step::Receive { dead_letter } = step {
                 if relay.has_room() && model.generation > 0 {
                     model.receive(&mut relay, dead_letter);
                 }
+            } else if let Step::Pass = step {
+                if relay.has_room() && model.generation > 0 {
+                    let (token, generation) = (model.received, model.generation);
+                    model.received += 1;
+                    model.unacknowledged.push((token, generation));
+                    model.passed.insert(token);
+                    let mut effects = Vec::new();
+                    relay.pass(receipt(generation, token), Passed::Repeated, &mut effects);
+                    prop_assert_eq!(effects, model.expected());
+                }
             } else if let Some((event, expected)) = model.play(step) {
                 prop_assert_eq!(apply(&mut relay, event), expected, "{:?}", step);
             }
             prop_assert!(model.unacknowledged.len() <= window);
-            prop_assert_eq!(relay.has_room(), model.unacknowledged.len() < window);
+            prop_assert_eq!(relay.has_room(), !full(&model));
+            prop_assert_eq!(relay.bytes(), 2 * model.unacknowledged.len());
+            let oldest = model.unacknowledged.first().map(|&(number, _)| Duration::from_secs(number));
+            prop_assert_eq!(relay.oldest(), oldest);
 
             let tally = relay.tally();
             let dead = model.delivered.intersection(&model.dead_letters).count() as u64;
+            let letters: u64 = tally.dead_lettered.iter().sum();
             prop_assert_eq!(tally.received, model.received);
-            prop_assert_eq!(tally.dead_lettered, dead);
+            prop_assert_eq!(letters, dead);
             prop_assert_eq!(tally.forwarded, model.delivered.len() as u64 - dead);
-            prop_assert_eq!(tally.in_flight(), model.open.len() as u64);
+            prop_assert_eq!(tally.repeated, model.passed.len() as u64);
+            prop_assert_eq!(tally.in_flight, model.open.len() as u64);
+            let Tally { forwarded, repeated, out_of_order, returned, in_flight, .. } = *tally;
+            let sum = forwarded + letters + repeated + out_of_order + returned + in_flight;
+            prop_assert_eq!(tally.received, sum);
         }
     }
 
@@ -168,17 +207,17 @@ proptest! {
     fn everything_is_acknowledged_in_the_end(
         reports in (1_usize..40).prop_flat_map(|n| Just((0..n).collect::<Vec<_>>()).prop_shuffle()),
     ) {
-        let mut relay = Relay::new(reports.len());
+        let mut relay = Relay::new(window(reports.len()));
         apply(&mut relay, Event::Connected(7));
         let tokens = 0..reports.len() as u64;
-        let tickets: Vec<_> = tokens.map(|token| relay.receive(7, token, false)).collect();
+        let tickets: Vec<_> = tokens.map(|token| relay.receive(receipt(7, token), None)).collect();
         let mut effects = Vec::new();
         for report in &reports {
             relay.apply(Event::Delivered(tickets[*report]), &mut effects);
         }
         let all: Vec<_> = (0..reports.len() as u64).map(Effect::Acknowledge).collect();
         prop_assert_eq!(effects, all);
-        prop_assert_eq!((relay.tally().in_flight(), relay.has_room()), (0, true));
+        prop_assert_eq!((relay.tally().in_flight, relay.has_room()), (0, true));
     }
 }
 
@@ -186,12 +225,12 @@ proptest! {
 /// delivery acknowledges nothing, its second acknowledges it.
 #[test]
 fn a_stale_delivery_acknowledges_nothing() {
-    let mut relay = Relay::new(2);
+    let mut relay = Relay::new(window(2));
     apply(&mut relay, Event::Connected(1));
-    let first = relay.receive(1, 10, false);
+    let first = relay.receive(receipt(1, 10), None);
     apply(&mut relay, Event::Disconnected);
     apply(&mut relay, Event::Connected(2));
-    let again = relay.receive(2, 11, false);
+    let again = relay.receive(receipt(2, 11), None);
     assert!(!relay.has_room());
     assert_eq!(apply(&mut relay, Event::Delivered(first)), []);
     assert_eq!(apply(&mut relay, Event::Delivered(again)), [Effect::Acknowledge(11)]);

@@ -11,9 +11,11 @@ use tokio::task::JoinHandle;
 use weir_bridge::{BridgeConfig, BridgeCounters};
 use weir_embedded::kafka::EmbeddedKafka;
 use weir_embedded::mqtt::EmbeddedMqtt;
-use weir_events::{EventTime, TopicNames, headers};
+use weir_events::{Confirmation, EventTime, Stamp, TopicNames, headers};
 use weir_kafka::{Consumer, ConsumerEvent, Progress, Record};
-use weir_mqtt::{Connector, Message, MqttConfig, Opening, Publisher, PublisherEvent};
+use weir_mqtt::{
+    Connector, Message, MqttConfig, Opening, Publisher, PublisherEvent, Subscriber, SubscriberEvent,
+};
 use weir_service::{EventClock, Shutdown};
 
 /// A test that waits longer than this has failed.
@@ -84,6 +86,15 @@ impl Line {
         &self,
         messages: impl IntoIterator<Item = (&str, T)>,
     ) {
+        let plain = |(topic, payload): (_, T)| (topic, payload.as_ref().to_vec(), None);
+        self.publish_stamped(messages.into_iter().map(plain)).await;
+    }
+
+    /// Publishes messages that may bear a stamp.
+    pub(crate) async fn publish_stamped(
+        &self,
+        messages: impl IntoIterator<Item = (&str, Vec<u8>, Option<String>)>,
+    ) {
         let mut config = MqttConfig::new(&self.config.mqtt.host, self.config.mqtt.port, "machine");
         config.outgoing_bytes_max = 8 * 1024 * 1024;
         let mut machine =
@@ -92,10 +103,11 @@ impl Line {
         let (mut sent, mut taken) = (0, 0);
         while messages.peek().is_some() || taken < sent {
             while machine.is_ready()
-                && let Some((number, (topic, payload))) = messages.next()
+                && let Some((number, (topic, payload, stamp))) = messages.next()
             {
-                let payload = payload.as_ref().to_vec().into();
-                let message = Message { topic, payload, properties: Vec::new() };
+                let payload = payload.into();
+                let stamp = stamp.map(|stamp| (Stamp::PROPERTY.to_owned(), stamp));
+                let message = Message { topic, payload, properties: stamp.into_iter().collect() };
                 machine.publish(number as u64, message).expect("there is room");
                 sent += 1;
             }
@@ -106,6 +118,19 @@ impl Line {
             }
         }
         machine.close(Duration::from_secs(1)).await;
+    }
+
+    /// Listens to confirmations, as an agent does.
+    pub(crate) async fn listen(&self, topic: &str) -> Listener {
+        let mut config = MqttConfig::new(&self.config.mqtt.host, self.config.mqtt.port, "agent");
+        config.session_expiry = Duration::ZERO;
+        let connector = Connector::new(&config).expect("valid");
+        let mut subscriber = Subscriber::new(&connector, &[topic], 1);
+        let subscribed = async {
+            while !matches!(subscriber.next().await, SubscriberEvent::Subscribed { .. }) {}
+        };
+        soon(topic, subscribed).await;
+        Listener { subscriber }
     }
 
     /// The first `count` records of a topic.
@@ -145,6 +170,28 @@ impl Line {
             .iter()
             .filter(|record| ids.insert(record.header(headers::ID).expect("an id").to_owned()));
         new.map(|record| record.key_text().expect("a key").to_owned()).collect()
+    }
+}
+
+pub(crate) struct Listener {
+    subscriber: Subscriber,
+}
+
+impl Listener {
+    /// Waits for a confirmation like this; those before it are passed over.
+    pub(crate) async fn until(&mut self, condition: impl Fn(&Confirmation) -> bool) {
+        let said = async {
+            loop {
+                if let SubscriberEvent::Message(message) = self.subscriber.next().await {
+                    let said = Confirmation::parse(&message.payload).expect("a confirmation");
+                    self.subscriber.acks().ack(message.token);
+                    if condition(&said) {
+                        return;
+                    }
+                }
+            }
+        };
+        soon("a confirmation", said).await;
     }
 }
 

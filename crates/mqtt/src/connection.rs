@@ -64,6 +64,11 @@ impl Connection {
         }
     }
 
+    /// The next event, if it has come. The end of the connection is told by [`Connection::next`] alone.
+    pub(crate) fn ready(&mut self) -> Option<LinkEvent> {
+        self.events.try_recv().ok()
+    }
+
     /// Sends what is queued and a DISCONNECT, and waits for that, but not longer than `grace`.
     pub(crate) async fn close(mut self, grace: Duration) {
         if self.client.try_disconnect().is_err() {

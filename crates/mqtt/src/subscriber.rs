@@ -151,6 +151,18 @@ impl Subscriber {
         }
     }
 
+    /// The next event, if it has come already.
+    pub fn ready(&mut self) -> Option<SubscriberEvent> {
+        loop {
+            let Link::Up { connection, .. } = &mut self.link else { return None };
+            match connection.ready()?.and_then(|event| self.apply(event)) {
+                Ok(Some(event)) => return Some(event),
+                Ok(None) => {}
+                Err(error) => return Some(self.disconnect(error)),
+            }
+        }
+    }
+
     /// Sends the acknowledgements given so far and ends the connection, within `grace`. The broker keeps
     /// the session.
     pub async fn close(self, grace: Duration) {

@@ -23,13 +23,14 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// Events that are sent and not yet in Kafka. Repetitions, which MQTT may deliver, come on top of what
-    /// was taken: with them in sight everything that was received must have gone through.
+    /// Events that are sent and not yet in Kafka. Repetitions, which MQTT may deliver and the bridge does not know,
+    /// come on top of what was taken: with them in sight everything that was received must have gone through.
     fn on_the_way(&self) -> u64 {
         let counts = self.sent.counts();
-        let through = self.bridge.forwarded() + self.bridge.dead_lettered();
+        let bridge = self.bridge.snapshot();
+        let through = bridge.messages.forwarded + bridge.dead_lettered();
         let sent = counts.admitted - counts.dropped();
-        let received = self.bridge.received().saturating_sub(self.bridge.returned());
+        let received = through + bridge.messages.in_flight;
         sent.max(received).saturating_sub(through) + counts.outstanding()
     }
 

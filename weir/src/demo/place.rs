@@ -128,6 +128,8 @@ impl Settings {
         agent.spool.segment_bytes = 8 * 1024 * 1024;
         // The clock of a run shows the time of the events, which may lie anywhere.
         bridge.limits.clock_not_before = EventTime::MIN;
+        // In lockstep each event waits for its confirmation.
+        bridge.acks.interval = std::time::Duration::from_millis(5);
         // Training rows in a file would outlive the run, and mix with those of the next.
         host.store.path = PathBuf::new();
         Ok(Self { agent, bridge, host })
@@ -138,6 +140,7 @@ impl Settings {
         let Self { agent, bridge, host } = self;
         agent.topics.root = name.to_owned();
         bridge.kinds.root = name.to_owned();
+        bridge.acks.topic = format!("{name}-ack/{{line}}/{{device}}");
         bridge.subscribe = vec![format!("{name}/#")];
         agent.mqtt.client_id = format!("{name}-agent");
         bridge.mqtt.client_id = format!("{name}-bridge");

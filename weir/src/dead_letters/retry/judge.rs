@@ -2,14 +2,14 @@
 //!
 //! A dead letter of the bridge names an MQTT topic as its source. It goes through the bridge's own rules, with
 //! the time at which it was refused as the time of reception, so it becomes what it would have become then:
-//! same id, same event time. A dead letter of a role names a place in Kafka. It goes back to that topic under
+//! same id, same event time. If its sender had numbered it, the dead letter has its id. A dead letter of a role names a place in Kafka. It goes back to that topic under
 //! its key and its id, with the time at which it was refused as Kafka's timestamp, which is the event time
 //! of a payload that brings none.
 //!
 //! Invariant: the same dead letter under the same settings becomes the same event, however often.
 
 use bytes::Bytes;
-use weir_bridge::transform::Transform;
+use weir_bridge::transform::{Message, Transform};
 use weir_events::{EventId, EventKind, EventTime, Rejection, Schema, Source, TopicNames, headers};
 
 use super::super::letter::{Letter, Place};
@@ -53,7 +53,14 @@ impl Judge {
     }
 
     fn of_bridge(&self, mqtt_topic: &str, letter: Letter) -> Result<Event, String> {
-        let record = self.bridge.record(mqtt_topic, &letter.payload.into(), letter.time);
+        let payload = letter.payload.into();
+        let message =
+            Message { topic: mqtt_topic, payload: &payload, stamp: None, at: letter.time };
+        let mut record = self.bridge.record(&self.bridge.read(message));
+        if let Some(id) = letter.id {
+            let header = record.headers.iter_mut().find(|(name, _)| *name == headers::ID);
+            header.into_iter().for_each(|(_, text)| *text = id.to_string());
+        }
         let header = |name| record.headers.iter().find(|(header, _)| *header == name);
         if let Some(reason) = record.refused {
             let detail = header(headers::DETAIL).map_or("", |(_, detail)| detail);
@@ -148,6 +155,15 @@ mod tests {
         let headers = [(headers::ID, id.clone()), (headers::SOURCE, SCALE.to_owned())];
         assert_eq!((&event.id, &event.headers[..]), (&id, &headers[..]));
         assert_eq!(judge().event(letter), Ok(event));
+    }
+
+    /// The number that its sender gave it is not in the letter, but the id that follows from it is.
+    #[test]
+    fn a_letter_of_a_numbered_event_keeps_its_id() {
+        let id = EventId::from_bytes([9; 16]);
+        let letter = Letter { id: Some(id), ..samples::letter(SCALE, WEIGHT) };
+        let event = judge().event(letter).expect("an event");
+        assert_eq!((&event.id, &event.headers[0].1), (&id.to_string(), &id.to_string()));
     }
 
     #[test]
