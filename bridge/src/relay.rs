@@ -118,6 +118,22 @@ pub struct Tally {
     pub acknowledged: u64,
 }
 
+impl Tally {
+    pub(crate) fn add(&mut self, other: &Self) {
+        let Self { received, forwarded, repeated, out_of_order, returned, in_flight, .. } = self;
+        *received += other.received;
+        *forwarded += other.forwarded;
+        *repeated += other.repeated;
+        *out_of_order += other.out_of_order;
+        *returned += other.returned;
+        *in_flight += other.in_flight;
+        self.acknowledged += other.acknowledged;
+        for (sum, count) in self.dead_lettered.iter_mut().zip(other.dead_lettered) {
+            *sum += count;
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Entry<T> {
     receipt: Receipt<T>,

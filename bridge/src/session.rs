@@ -20,12 +20,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use weir_events::{EventTime, Rejection, Stamp};
 use weir_kafka::{Class, Progress};
-use weir_mqtt::{
-    AckToken, Acks, Backoff, Connector, Incoming, LinkError, Subscriber, SubscriberEvent,
-};
+use weir_mqtt::{AckToken, Acks, Backoff, Incoming, LinkError, Subscriber, SubscriberEvent};
 use weir_service::{Clock, ConfigError, Shutdown};
 
-use crate::config::BridgeConfig;
+use crate::config::{BridgeConfig, MqttBroker};
 use crate::counters::{BridgeCounters, Snapshot};
 use crate::kafka::{Outlet, Parcel, Report};
 use crate::ledger::{Answer, Ledger, Verdict};
@@ -61,9 +59,9 @@ enum End {
 }
 
 /// What outlives a session.
-pub(crate) struct Bridge<'a> {
-    config: &'a BridgeConfig,
-    connector: Connector,
+pub(crate) struct Bridge {
+    config: Arc<BridgeConfig>,
+    broker: MqttBroker,
     clock: Arc<dyn Clock>,
     progress: Progress,
     counters: Arc<BridgeCounters>,
@@ -81,34 +79,33 @@ pub(crate) struct Bridge<'a> {
     alarmed: Option<Duration>,
 }
 
-impl<'a> Bridge<'a> {
+impl Bridge {
     pub(crate) fn new(
-        config: &'a BridgeConfig,
-        clock: Arc<dyn Clock>,
-        progress: Progress,
-        counters: Arc<BridgeCounters>,
+        config: Arc<BridgeConfig>,
+        broker: MqttBroker,
+        (clock, progress, counters): (Arc<dyn Clock>, Progress, Arc<BridgeCounters>),
     ) -> Result<Self, ConfigError> {
         Ok(Self {
-            config,
-            connector: config.connector()?,
             clock,
             progress,
             counters,
             transform: config.transform()?,
-            relay: Relay::new(config.window()),
+            relay: Relay::new(config.window(&broker)),
             ledger: Ledger::new(config.pace()),
             counts: Snapshot::default(),
             begin: Instant::now(),
             accepted: false,
             connected: false,
             alarmed: None,
+            config,
+            broker,
         })
     }
 
     /// One session after the other, until shutdown.
     pub(crate) async fn sessions(&mut self, shutdown: &Shutdown) -> anyhow::Result<()> {
-        let limits = &self.config.limits;
-        let mut pauses = Backoff::new(limits.retry_min, limits.retry_max, random_seed());
+        let (min, max) = (self.config.limits.retry_min, self.config.limits.retry_max);
+        let mut pauses = Backoff::new(min, max, random_seed());
         loop {
             let forwarded = self.relay.tally().forwarded;
             match self.session(shutdown).await? {
@@ -130,15 +127,15 @@ impl<'a> Bridge<'a> {
     }
 
     async fn session(&mut self, shutdown: &Shutdown) -> anyhow::Result<End> {
-        let mut outlet = Outlet::new(&self.config.kafka, self.progress.clone())
+        let mut outlet = Outlet::new(&self.config.kafka(), self.progress.clone())
             .context("start the Kafka producer")?;
         let filters: Vec<&str> = self.config.subscribe.iter().map(String::as_str).collect();
-        let mut subscriber = Subscriber::new(&self.connector, &filters, random_seed());
+        let mut subscriber = Subscriber::new(&self.broker.connector, &filters, random_seed());
         let mut end = self.relay_until_end(&mut subscriber, &mut outlet, shutdown).await;
         if let Ok(End::Shutdown) = end {
             end = self.drain(&subscriber, &mut outlet).await;
         }
-        self.connected = false;
+        (self.connected, self.counts.connected) = (false, 0);
         // Sends the acknowledgements that were given, and leaves the queue to the broker.
         subscriber.close(CLOSE_GRACE).await;
         outlet.discard().await;
@@ -241,23 +238,31 @@ impl<'a> Bridge<'a> {
         let event = match event {
             SubscriberEvent::Message(message) => return Ok(Some(message)),
             SubscriberEvent::Connected { generation, session_present } => {
-                tracing::info!(generation, session_present, "connected to the MQTT broker");
+                let broker = &*self.broker.name;
+                tracing::info!(broker, generation, session_present, "connected to the MQTT broker");
                 (self.accepted, self.connected) = (true, true);
                 Event::Connected(generation)
             }
             SubscriberEvent::Subscribed { generation } => {
-                tracing::info!(generation, filters = ?self.config.subscribe, "subscribed");
+                let broker = &*self.broker.name;
+                tracing::info!(broker, generation, filters = ?self.config.subscribe, "subscribed");
                 self.counts.subscriptions += 1;
+                self.counts.connected = 1;
                 return Ok(None);
             }
             SubscriberEvent::Disconnected { error: LinkError::Denied(denial), .. }
                 if !self.accepted =>
             {
-                return Err(ConfigError::value(denial));
+                let named = self.broker.name.as_ref() != MqttBroker::ONLY;
+                let place =
+                    if named { format!("brokers.{}: ", self.broker.name) } else { String::new() };
+                return Err(ConfigError::value(format!("{place}{denial}")));
             }
             SubscriberEvent::Disconnected { generation, error } => {
-                tracing::warn!(generation, %error, "not connected to the MQTT broker; trying again");
-                self.connected = false;
+                let broker = &*self.broker.name;
+                let told = "not connected to the MQTT broker; trying again";
+                tracing::warn!(broker, generation, %error, "{told}");
+                (self.connected, self.counts.connected) = (false, 0);
                 Event::Disconnected
             }
         };
@@ -284,7 +289,7 @@ impl<'a> Bridge<'a> {
         let bytes = topic.len() + MESSAGE_BYTES;
         let receipt = |bytes| Receipt { generation, token, bytes, at: now };
         let verdict = reading.arrival().map(|arrival| {
-            let answer_to = || self.config.answer_topic(reading.levels());
+            let answer_to = || self.transform.routes().answer_topic(reading.levels());
             self.ledger.receive(&reading.device(), arrival, now, answer_to)
         });
         let (record, id, claim) = match verdict {
@@ -320,7 +325,9 @@ impl<'a> Bridge<'a> {
         let payload = if refused.is_some() { Bytes::new() } else { payload };
         let bytes = bytes + payload.len() + record.bytes();
         let ticket = self.relay.receive(receipt(bytes), refused);
-        outlet.push(Parcel { ticket, mqtt_topic: topic, payload, id, claim }, record);
+        let is_topic_templated = record.is_topic_templated;
+        let parcel = Parcel { ticket, mqtt_topic: topic, payload, id, claim, is_topic_templated };
+        outlet.push(parcel, record);
         None
     }
 
@@ -361,6 +368,10 @@ impl<'a> Bridge<'a> {
         let Report { parcel, result } = report;
         let (event, cause) = match result {
             Ok(()) => (Event::Delivered(parcel.ticket), String::new()),
+            // Whoever chose the MQTT topic chose the Kafka topic: that must not hold up the others.
+            Err(error) if parcel.is_topic_templated && error.is_unknown_topic() => {
+                (Event::Rejected(parcel.ticket), error.to_string())
+            }
             Err(error) => match error.class() {
                 Class::Reject => (Event::Rejected(parcel.ticket), error.to_string()),
                 Class::Retry => (Event::Failed(parcel.ticket), error.to_string()),
@@ -399,12 +410,14 @@ impl<'a> Bridge<'a> {
 
     /// Sends a dead letter in the place of a record that Kafka refuses.
     fn set_aside(&self, parcel: &Parcel, cause: &str, outlet: &mut Outlet) {
-        let Parcel { ticket, mqtt_topic, payload, id, claim } = parcel;
+        let Parcel { ticket, mqtt_topic, payload, id, claim, .. } = parcel;
         let (ticket, id, claim) = (*ticket, *id, *claim);
         let rejection = Rejection::refused_by_kafka(cause);
         let record = self.transform.dead_letter(mqtt_topic, payload, id, &rejection);
         let (mqtt_topic, payload) = (mqtt_topic.clone(), Bytes::new());
-        outlet.push(Parcel { ticket, mqtt_topic, payload, id, claim }, record);
+        let is_topic_templated = false;
+        let parcel = Parcel { ticket, mqtt_topic, payload, id, claim, is_topic_templated };
+        outlet.push(parcel, record);
     }
 
     /// When the next confirmation is due; none while there is no connection to send it on.
@@ -440,7 +453,7 @@ impl<'a> Bridge<'a> {
             ..self.counts
         };
         let oldest = self.relay.oldest().map(|at| (self.begin + at).into_std());
-        self.counters.set(snapshot, oldest);
+        self.counters.set(&self.broker.name, snapshot, oldest);
         self.progress.wake();
     }
 
