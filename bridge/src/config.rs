@@ -35,6 +35,8 @@ Exit codes: 0 ended by a signal, 1 failed, 2 wrong arguments, 78 wrong configura
 pub struct BridgeConfig {
     /// The MQTT topic filters that are subscribed to.
     pub subscribe: Vec<String>,
+    /// Whether another bridge may have the same client id: then one of them waits.
+    pub standby: bool,
     /// The MQTT broker, or what the settings of several have in common. Its `receive-maximum` is the number of messages
     /// under way.
     pub mqtt: MqttConfig,

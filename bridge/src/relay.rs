@@ -251,6 +251,11 @@ impl<T> Relay<T> {
         true
     }
 
+    /// Leaves everything that is unacknowledged to the MQTT broker, as a reset does.
+    pub fn give_up(&mut self) {
+        self.forget();
+    }
+
     fn sending(&mut self, ticket: Ticket) -> Option<&mut Entry<T>> {
         let index = ticket.0.checked_sub(self.base)?;
         let entry = self.entries.get_mut(usize::try_from(index).ok()?)?;
