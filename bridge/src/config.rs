@@ -1,6 +1,8 @@
 //! The configuration of the bridge. `weir-bridge.toml` is its documentation and its defaults.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,8 +13,7 @@ use weir_service::{ConfigError, config};
 
 use crate::ledger::Pace;
 use crate::relay::Window;
-use crate::route::Kinds;
-use crate::template::Template;
+use crate::route::{RouteConfig, Routes};
 use crate::transform::Transform;
 
 /// The embedded configuration: every setting, its default and what it is for.
@@ -34,16 +35,22 @@ Exit codes: 0 ended by a signal, 1 failed, 2 wrong arguments, 78 wrong configura
 pub struct BridgeConfig {
     /// The MQTT topic filters that are subscribed to.
     pub subscribe: Vec<String>,
-    /// The MQTT broker. Its `receive-maximum` is the number of messages under way.
+    /// Whether another bridge may have the same client id: then one of them waits.
+    pub standby: bool,
+    /// The MQTT broker, or what the settings of several have in common. Its `receive-maximum` is the number of messages
+    /// under way.
     pub mqtt: MqttConfig,
+    /// Several MQTT brokers: what differs from `[mqtt]`, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub brokers: BTreeMap<String, toml::Table>,
     /// The Kafka brokers.
     pub kafka: KafkaConfig,
     /// The fields of the payloads. No embedded layer: half of one line's schema and half of
     /// another's make no third.
     #[serde(default = "SchemaConfig::fish")]
     pub schema: SchemaConfig,
-    /// The words of the last MQTT topic level.
-    pub kinds: Kinds,
+    /// Where MQTT topics lead; the first that fits counts.
+    pub routes: Vec<RouteConfig>,
     /// The Kafka topics.
     pub topics: TopicNames,
     /// Sizes and times.
@@ -92,6 +99,30 @@ pub struct Limits {
     pub devices: usize,
 }
 
+/// A broker to read from.
+#[derive(Clone, Debug)]
+pub struct MqttBroker {
+    /// Its name in the settings.
+    pub name: Arc<str>,
+    /// How to reach it.
+    pub connector: Connector,
+}
+
+impl MqttBroker {
+    /// The name of the only broker, which has none in the settings.
+    pub const ONLY: &str = "mqtt";
+}
+
+/// Replaces what the other table has, table by table.
+fn lay_over(table: &mut toml::Table, other: &toml::Table) {
+    for (name, value) in other {
+        match (table.get_mut(name), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => lay_over(below, above),
+            _ => drop(table.insert(name.clone(), value.clone())),
+        }
+    }
+}
+
 impl Default for BridgeConfig {
     /// The embedded configuration, without file and environment.
     fn default() -> Self {
@@ -133,20 +164,42 @@ impl BridgeConfig {
         Ok(self)
     }
 
-    /// The topics that the bridge writes.
-    pub fn topics_written(&self) -> Vec<String> {
-        let TopicNames { measurement, target, unrouted, .. } = &self.topics;
-        let events = [measurement, target];
-        let dead_letters = events.map(|topic| TopicNames::dead_letter(topic));
-        events.into_iter().chain([unrouted]).cloned().chain(dead_letters).collect()
+    /// Replaces the first level of all MQTT topics, for runs that must not meet.
+    pub fn set_root(&mut self, root: &str) {
+        for route in &mut self.routes {
+            if let Some((_, rest)) = route.topic.split_once('/') {
+                route.topic = format!("{root}/{rest}");
+            }
+        }
+        self.subscribe = vec![format!("{root}/#")];
+        if let Some((_, rest)) = self.acks.topic.split_once('/') {
+            self.acks.topic = format!("{root}-ack/{rest}");
+        }
     }
 
-    /// How to reach the MQTT broker, with the secrets read.
+    /// The MQTT brokers, with the secrets read.
     ///
     /// # Errors
-    /// The first value or file of `[mqtt]` that cannot be used.
-    pub fn connector(&self) -> Result<Connector, ConfigError> {
-        Connector::new(&self.mqtt)
+    /// The first value or file of `[mqtt]` or `[brokers]` that cannot be used.
+    pub fn mqtt_brokers(&self) -> Result<Vec<MqttBroker>, ConfigError> {
+        if self.brokers.is_empty() {
+            let connector = Connector::new(&self.mqtt)?;
+            return Ok(vec![MqttBroker { name: MqttBroker::ONLY.into(), connector }]);
+        }
+        let common = toml::Table::try_from(&self.mqtt).map_err(ConfigError::value)?;
+        let broker = |(name, differing): (&String, &toml::Table)| {
+            let mut table = common.clone();
+            lay_over(&mut table, differing);
+            let connector = MqttConfig::deserialize(table)
+                .map_err(ConfigError::value)
+                .and_then(|config| Connector::new(&config));
+            let named = |error| match error {
+                ConfigError::Value(text) => ConfigError::Value(format!("brokers.{name}: {text}")),
+                other => other,
+            };
+            Ok(MqttBroker { name: name.as_str().into(), connector: connector.map_err(named)? })
+        };
+        self.brokers.iter().map(broker).collect()
     }
 
     /// Whether every value can be used, the files of secrets included.
@@ -155,7 +208,7 @@ impl BridgeConfig {
     /// The first one that cannot.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.transform()?;
-        self.connector()?;
+        self.mqtt_brokers()?;
         self.kafka.check()
     }
 
@@ -164,14 +217,19 @@ impl BridgeConfig {
         Pace { interval, records, senders_max: self.limits.devices }
     }
 
-    /// The MQTT topic on which a device is told what is in Kafka.
-    pub(crate) fn answer_topic(&self, levels: &[(&str, &str)]) -> String {
-        Template::parse(&self.acks.topic).map_or_else(|_| String::new(), |topic| topic.fill(levels))
+    /// What may be under way from one broker. They share the memory.
+    pub(crate) fn window(&self, broker: &MqttBroker) -> Window {
+        let messages = usize::from(broker.connector.config().receive_maximum);
+        Window { messages, bytes: self.limits.in_flight_bytes / self.brokers.len().max(1) }
     }
 
-    pub(crate) fn window(&self) -> Window {
-        let messages = usize::from(self.mqtt.receive_maximum);
-        Window { messages, bytes: self.limits.in_flight_bytes }
+    /// The settings for Kafka. librdkafka's queue holds what is under way and no more, unless it is told otherwise.
+    pub(crate) fn kafka(&self) -> KafkaConfig {
+        let mut kafka = self.kafka.clone();
+        let kibibytes = (self.limits.in_flight_bytes / 1024).clamp(1, 2_097_151);
+        let bound = kafka.settings.entry("queue.buffering.max.kbytes".into());
+        bound.or_insert_with(|| kibibytes.to_string());
+        kafka
     }
 
     /// Checks the values, and makes the rules for messages out of them.
@@ -185,7 +243,6 @@ impl BridgeConfig {
         if let Some(wrong) = self.subscribe.iter().find(|filter| !weir_mqtt::is_filter(filter)) {
             return Err(ConfigError::value(format!("subscribe: {wrong:?} is no topic filter")));
         }
-        self.kinds.check().map_err(ConfigError::value)?;
         let limits = &self.limits;
         // Below it, librdkafka's own limit of a million bytes is out of reach of a normalised event.
         if limits.payload_bytes_max == 0 || limits.payload_bytes_max > 512 * 1024 {
@@ -196,15 +253,19 @@ impl BridgeConfig {
                 "limits.retry-min: must be above 0, and at most limits.retry-max",
             ));
         }
-        if limits.in_flight_bytes == 0 || limits.devices == 0 {
-            return Err(ConfigError::value("limits: in-flight-bytes and devices must be above 0"));
+        // Below, one large message would hold up all others.
+        if limits.in_flight_bytes < 2 * limits.payload_bytes_max || limits.devices == 0 {
+            return Err(ConfigError::value(
+                "limits.in-flight-bytes: must be at least twice limits.payload-bytes-max, and limits.devices above 0",
+            ));
         }
         if self.acks.interval.is_zero() || self.acks.records == 0 {
             return Err(ConfigError::value("acks: interval and records must be above 0"));
         }
         let schema = Schema::try_from(&self.schema).map_err(ConfigError::value)?;
         let (size, ahead) = (limits.payload_bytes_max, limits.future_tolerance);
-        Ok(Transform::new(schema, self.kinds.clone(), &self.topics, size, ahead))
+        let routes = Routes::new(&self.routes, &self.topics, &self.acks.topic);
+        Ok(Transform::new(schema, routes.map_err(ConfigError::value)?, size, ahead))
     }
 }
 
@@ -223,7 +284,17 @@ mod tests {
         let config = BridgeConfig::default();
         config.transform().expect("usable");
         assert_eq!(config.topics, TopicNames::default());
-        assert_eq!(config.kinds, Kinds::default());
+        let written = config.transform().expect("usable").routes().topics_written();
+        assert_eq!(
+            written,
+            [
+                "machine-measurement",
+                "machine-measurement-dead-letter",
+                "machine-weight",
+                "machine-weight-dead-letter",
+                "unrouted-dead-letter"
+            ]
+        );
         let shown = config::show(&config).expect("shown");
         assert_eq!(load(&shown).expect("reads back"), config);
     }
@@ -244,6 +315,41 @@ mod tests {
             "[schema]\nformula = \"kWh ~ Load\"\nkey = [\"device\", \"Batch\"]\ntimestamp = \"At\"\n",
         );
         config.expect("read").transform().expect("usable");
+    }
+
+    #[test]
+    fn brokers_differ_from_the_common_settings() {
+        let text = "[mqtt]\nclient-id = \"b\"\n[mqtt.security]\nusername = \"u\"\npassword-file = \"\"\n\
+                    [brokers.north]\nhost = \"n\"\n[brokers.south]\nhost = \"s\"\nport = 1\n\
+                    [brokers.south.security]\nusername = \"\"\n[brokers.north.security]\nusername = \"\"\n";
+        let config = load(text).expect("read");
+        let brokers = config.mqtt_brokers().expect("usable");
+        let shown: Vec<_> = brokers
+            .iter()
+            .map(|broker| {
+                let mqtt = broker.connector.config();
+                (&*broker.name, &*mqtt.host, mqtt.port, &*mqtt.client_id)
+            })
+            .collect();
+        assert_eq!(shown, [("north", "n", 1883, "b"), ("south", "s", 1, "b")]);
+        let shown = config::show(&config).expect("shown");
+        assert_eq!(load(&shown).expect("reads back"), config);
+        let named = |text: &str, part: &str| {
+            let error = load(text).and_then(|config| config.check()).expect_err(text).to_string();
+            assert!(error.contains(part), "{error}");
+        };
+        named("[brokers.north]\nport = 0\n", "brokers.north: mqtt.port");
+        named("[brokers.north]\nprot = 1\n", "prot");
+    }
+
+    #[test]
+    fn another_root_changes_all_topics() {
+        let mut config = BridgeConfig::default();
+        config.set_root("demo-1");
+        let transform = config.transform().expect("usable");
+        let levels = transform.routes().of("demo-1/l/d/gap").expect("known").levels;
+        assert_eq!(transform.routes().answer_topic(&levels), "demo-1-ack/l/d");
+        assert!(transform.routes().of("weir/l/d/gap").is_err());
     }
 
     #[test]
@@ -268,7 +374,10 @@ mod tests {
         check("[limits]\npayload-bytes-max = 0\n", "limits.payload-bytes-max");
         check("[limits]\nretry-max = \"1ms\"\n", "limits.retry-min");
         check("[limits]\ndrain-grace = \"soon\"\n", "drain-grace");
-        check("[kinds]\ntarget = \"measurement\"\n", "kinds");
+        check("[[routes]]\ntopic = \"a/+\"\nevent = \"target\"\n", "routes: topic of route 1");
+        check("[[routes]]\ntopic = \"a\"\nevent = \"colour\"\n", "colour");
+        check("[acks]\ntopic = \"weir-ack/{plant}\"\n", "acks.topic");
+        check("[acks]\nrecords = 0\n", "acks: ");
         check("[mqtt]\nport = 0\n", "mqtt.port");
         check("subscribe = []\n", "subscribe");
         check("subscribe = [\"weir/#/measurement\"]\n", "weir/#/measurement");

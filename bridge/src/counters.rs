@@ -1,9 +1,9 @@
 //! What a running bridge has done so far, for whoever looks on: a metrics page, the demo, a test.
 //!
-//! Everything is changed and read under one lock, after each batch of messages. So in every
-//! [`BridgeCounters::snapshot`]: received = forwarded + dead-lettered + repeated + out of order + returned + in flight.
+//! Everything is changed and read under one lock, after each batch of messages; the counts of several MQTT brokers
+//! are kept apart and summed. So in every [`BridgeCounters::snapshot`]: received = forwarded + dead-lettered + repeated + out of order + returned + in flight.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use weir_events::Reason;
@@ -13,11 +13,12 @@ use crate::relay::Tally;
 /// Counts since the start. Share it in an `Arc`.
 #[derive(Debug, Default)]
 pub struct BridgeCounters {
-    latest: Mutex<Latest>,
+    brokers: Mutex<Vec<Latest>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Latest {
+    broker: Arc<str>,
     snapshot: Snapshot,
     oldest: Option<Instant>,
 }
@@ -39,11 +40,25 @@ pub struct Snapshot {
     pub resets: u64,
     /// Senders that are remembered: devices, twice while they pass on to a new spool.
     pub senders: usize,
-    /// Connections on which the MQTT broker has confirmed the subscription.
+    /// Connections on which an MQTT broker has confirmed the subscription.
     pub subscriptions: u64,
+    /// MQTT brokers that hold the subscription now.
+    pub connected: usize,
 }
 
 impl Snapshot {
+    fn add(&mut self, other: &Self) {
+        self.messages.add(&other.messages);
+        self.in_flight_bytes += other.in_flight_bytes;
+        self.oldest_unacknowledged = self.oldest_unacknowledged.max(other.oldest_unacknowledged);
+        self.confirmations += other.confirmations;
+        self.conflicts += other.conflicts;
+        self.resets += other.resets;
+        self.senders += other.senders;
+        self.subscriptions += other.subscriptions;
+        self.connected += other.connected;
+    }
+
     /// Messages whose dead letter is in Kafka.
     pub fn dead_lettered(&self) -> u64 {
         self.messages.dead_lettered.iter().sum()
@@ -56,11 +71,17 @@ impl Snapshot {
 }
 
 impl BridgeCounters {
-    /// All counts of this moment.
+    /// All counts of this moment, those of all MQTT brokers together.
     pub fn snapshot(&self) -> Snapshot {
-        let latest = self.lock();
-        let oldest_unacknowledged = latest.oldest.map(|since| since.elapsed());
-        Snapshot { oldest_unacknowledged, ..latest.snapshot }
+        let mut sum = Snapshot::default();
+        self.lock().iter().for_each(|latest| sum.add(&latest.now()));
+        sum
+    }
+
+    /// All counts of this moment, for each MQTT broker with its name in the settings.
+    pub fn brokers(&self) -> Vec<(Arc<str>, Snapshot)> {
+        let named = |latest: &Latest| (Arc::clone(&latest.broker), latest.now());
+        self.lock().iter().map(named).collect()
     }
 
     /// Messages received, those included that the broker sent again.
@@ -110,13 +131,26 @@ impl BridgeCounters {
         self.snapshot().dead_lettered_for(reason)
     }
 
-    pub(crate) fn set(&self, snapshot: Snapshot, oldest: Option<Instant>) {
-        *self.lock() = Latest { snapshot, oldest };
+    pub(crate) fn set(&self, broker: &Arc<str>, snapshot: Snapshot, oldest: Option<Instant>) {
+        let mut brokers = self.lock();
+        let latest = Latest { broker: Arc::clone(broker), snapshot, oldest };
+        // There are few of them.
+        match brokers.iter_mut().find(|latest| latest.broker == *broker) {
+            Some(place) => *place = latest,
+            None => brokers.push(latest),
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Latest> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Latest>> {
         // What is in it was whole when it was put there.
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+        self.brokers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Latest {
+    fn now(&self) -> Snapshot {
+        let oldest_unacknowledged = self.oldest.map(|since| since.elapsed());
+        Snapshot { oldest_unacknowledged, ..self.snapshot }
     }
 }
 
@@ -129,10 +163,27 @@ mod tests {
         let counters = BridgeCounters::default();
         let dead_lettered = std::array::from_fn(|place| place as u64);
         let messages = Tally { dead_lettered, ..Tally::default() };
-        counters.set(Snapshot { messages, ..Snapshot::default() }, None);
+        counters.set(&"a".into(), Snapshot { messages, ..Snapshot::default() }, None);
         for (times, reason) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(counters.dead_lettered_for(reason), times as u64, "{reason}");
         }
         assert_eq!(counters.dead_lettered(), 136);
+    }
+
+    #[test]
+    fn brokers_are_summed() {
+        let counters = BridgeCounters::default();
+        let told = |received| {
+            let messages = Tally { received, ..Tally::default() };
+            Snapshot { messages, connected: 1, ..Snapshot::default() }
+        };
+        counters.set(&"a".into(), told(1), None);
+        counters.set(&"b".into(), told(2), Some(Instant::now()));
+        counters.set(&"a".into(), told(4), None);
+        let sum = counters.snapshot();
+        assert_eq!((sum.messages.received, sum.connected), (6, 2));
+        assert!(sum.oldest_unacknowledged.is_some());
+        let names: Vec<_> = counters.brokers().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["a".into(), "b".into()]);
     }
 }

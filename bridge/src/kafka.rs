@@ -32,6 +32,8 @@ pub(crate) struct Parcel {
     pub(crate) id: Option<EventId>,
     /// The numbers of its sender that it stands for.
     pub(crate) claim: Option<Claim>,
+    /// Whether its Kafka topic depends on the MQTT topic.
+    pub(crate) is_topic_templated: bool,
 }
 
 /// What became of a parcel.
@@ -113,7 +115,7 @@ impl Outlet {
     fn send(&mut self) -> Option<Report> {
         while let Some((parcel, record)) = self.unsent.pop_front() {
             let headers: Vec<_> =
-                record.headers.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
+                record.headers.iter().map(|(name, text)| (&**name, text.as_bytes())).collect();
             let new = NewRecord {
                 topic: &record.topic,
                 key: record.key.as_ref().map(|key| key.as_str().as_bytes()),

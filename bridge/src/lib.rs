@@ -28,8 +28,10 @@ pub mod relay;
 pub mod route;
 mod service;
 mod session;
+pub mod standby;
 pub mod template;
 pub mod transform;
+mod watch;
 
 pub use config::BridgeConfig;
 pub use counters::{BridgeCounters, Snapshot};

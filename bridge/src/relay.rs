@@ -118,6 +118,22 @@ pub struct Tally {
     pub acknowledged: u64,
 }
 
+impl Tally {
+    pub(crate) fn add(&mut self, other: &Self) {
+        let Self { received, forwarded, repeated, out_of_order, returned, in_flight, .. } = self;
+        *received += other.received;
+        *forwarded += other.forwarded;
+        *repeated += other.repeated;
+        *out_of_order += other.out_of_order;
+        *returned += other.returned;
+        *in_flight += other.in_flight;
+        self.acknowledged += other.acknowledged;
+        for (sum, count) in self.dead_lettered.iter_mut().zip(other.dead_lettered) {
+            *sum += count;
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Entry<T> {
     receipt: Receipt<T>,
@@ -233,6 +249,11 @@ impl<T> Relay<T> {
             }
         }
         true
+    }
+
+    /// Leaves everything that is unacknowledged to the MQTT broker, as a reset does.
+    pub fn give_up(&mut self) {
+        self.forget();
     }
 
     fn sending(&mut self, ticket: Ticket) -> Option<&mut Entry<T>> {

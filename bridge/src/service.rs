@@ -1,10 +1,12 @@
-//! A bridge as a whole: what is awaited at the start, and how it ends.
+//! A bridge as a whole: what is awaited at the start, a task for each MQTT broker, and how it ends.
 //!
-//! What it does with messages is in `session`.
+//! What is done with messages is in `session`. The tasks share nothing but settings and counters: each has its own
+//! relay, ledger and producer, so a broker that is away holds nobody up.
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio::task::JoinSet;
 use weir_kafka::{Progress, await_topics};
 use weir_service::{Clock, Shutdown};
 
@@ -28,17 +30,34 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     config.check()?;
-    let topics = config.topics_written();
-    let mut bridge = Bridge::new(&config, clock, progress, counters)?;
-    // Meanwhile the MQTT broker already keeps for this client what is published.
+    let topics = config.transform()?.routes().topics_written();
+    let config = Arc::new(config);
+    let mut bridges = JoinSet::new();
+    for broker in config.mqtt_brokers()? {
+        let shared = (Arc::clone(&clock), progress.clone(), Arc::clone(&counters));
+        let mut bridge = Bridge::new(Arc::clone(&config), broker, shared)?;
+        let shutdown = shutdown.clone();
+        bridges.spawn(async move { bridge.sessions(&shutdown).await });
+    }
+    // Meanwhile the MQTT brokers already keep for this client what is published.
     let refused = async {
         match await_topics(&config.kafka, topics).await {
             Ok(()) => std::future::pending().await,
             Err(error) => error,
         }
     };
+    // Whoever fails ends them all; nothing is acknowledged for those that are cut off.
+    let ended = async {
+        while let Some(ended) = bridges.join_next().await {
+            match ended {
+                Ok(ended) => ended?,
+                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+            }
+        }
+        Ok(())
+    };
     tokio::select! {
-        ended = bridge.sessions(&shutdown) => ended,
+        ended = ended => ended,
         error = refused => Err(error).context("find Kafka's topics"),
     }
 }

@@ -9,32 +9,34 @@
 //!
 //! Pure: no I/O, and the time of reception is an argument.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use weir_events::{
-    EventId, EventKind, EventTime, Gap, Key, Reason, Rejection, Schema, Source, Stamp, TopicNames,
-    headers,
+    EventId, EventTime, Gap, Key, Reason, Rejection, Schema, Source, Stamp, headers,
 };
 
 use crate::ledger::Arrival;
-use crate::route::{Announced, Kinds, Route};
+use crate::route::{Announced, Route, Routes};
 
 /// One record to write to Kafka.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Record {
     /// The Kafka topic.
     pub topic: Arc<str>,
-    /// The schema's key; a dead letter has none, because its payload was not understood.
+    /// The schema's key, or the route's; a dead letter has none, because its payload was not understood.
     pub key: Option<Key>,
     /// The normalised event, or the beginning of what was refused.
     pub payload: Bytes,
     /// Header names and texts.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// Why this is a dead letter; none for an event.
     pub refused: Option<Reason>,
+    /// Whether the Kafka topic depends on the MQTT topic: a device may name one that nobody has made.
+    pub is_topic_templated: bool,
 }
 
 impl Record {
@@ -63,6 +65,7 @@ pub struct Reading<'a> {
     message: Message<'a>,
     route: Result<Route<'a>, Rejection>,
     arrival: Result<Option<Arrival>, Rejection>,
+    id: Option<EventId>,
 }
 
 impl Reading<'_> {
@@ -73,7 +76,7 @@ impl Reading<'_> {
 
     /// The named levels of its topic.
     pub fn levels(&self) -> &[(&str, &str)] {
-        self.route.as_ref().map_or(&[], |route| &route.levels)
+        self.route.as_ref().map_or(&[], |route| route.levels.as_slice())
     }
 
     /// The device that has sent it: the named levels of its topic, separated by `/`.
@@ -83,9 +86,7 @@ impl Reading<'_> {
 
     /// The id of a numbered event.
     pub fn id(&self) -> Option<EventId> {
-        let (Ok(route), Some(arrival)) = (&self.route, self.arrival()) else { return None };
-        let device: Vec<&str> = route.levels.iter().map(|(_, level)| *level).collect();
-        Some(EventId::of_record(&device, arrival.stamp.epoch, arrival.stamp.seq))
+        self.id
     }
 }
 
@@ -93,24 +94,9 @@ impl Reading<'_> {
 #[derive(Debug)]
 pub struct Transform {
     schema: Schema,
-    kinds: Kinds,
-    measurement: Destination,
-    target: Destination,
-    unrouted: Arc<str>,
+    routes: Routes,
     payload_bytes_max: usize,
     future_tolerance: Duration,
-}
-
-#[derive(Debug)]
-struct Destination {
-    topic: Arc<str>,
-    dead_letter: Arc<str>,
-}
-
-impl Destination {
-    fn new(topic: &str) -> Self {
-        Self { topic: topic.into(), dead_letter: TopicNames::dead_letter(topic).into() }
-    }
 }
 
 impl Transform {
@@ -118,30 +104,35 @@ impl Transform {
     /// more than `future_tolerance` ahead of the time of reception are not believed.
     pub fn new(
         schema: Schema,
-        kinds: Kinds,
-        topics: &TopicNames,
+        routes: Routes,
         payload_bytes_max: usize,
         future_tolerance: Duration,
     ) -> Self {
-        Self {
-            schema,
-            kinds,
-            measurement: Destination::new(&topics.measurement),
-            target: Destination::new(&topics.target),
-            unrouted: topics.unrouted.as_str().into(),
-            payload_bytes_max,
-            future_tolerance,
-        }
+        Self { schema, routes, payload_bytes_max, future_tolerance }
+    }
+
+    /// Where topics lead.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
     }
 
     /// What a message says about itself.
-    pub fn read<'a>(&self, message: Message<'a>) -> Reading<'a> {
-        let route = Route::of(message.topic, &self.kinds);
+    pub fn read<'a>(&'a self, message: Message<'a>) -> Reading<'a> {
+        let route = self.routes.of(message.topic);
         let arrival = match (&route, message.stamp) {
-            (Ok(route), Some(stamp)) => self.arrival(&message, route, stamp).map(Some),
+            (Ok(route), Some(stamp)) if route.rule.is_answered => {
+                arrival(&message, route, stamp).map(Some)
+            }
             _ => Ok(None),
         };
-        Reading { message, route, arrival }
+        let id = match (&route, &arrival) {
+            (Ok(route), Ok(Some(Arrival { stamp, .. }))) => {
+                let device: Vec<&str> = route.levels.iter().map(|(_, level)| *level).collect();
+                Some(EventId::of_record(&device, stamp.epoch, stamp.seq))
+            }
+            _ => None,
+        };
+        Reading { message, route, arrival, id }
     }
 
     /// The record that stands for a message that is new.
@@ -171,43 +162,21 @@ impl Transform {
         id: Option<EventId>,
         rejection: &Rejection,
     ) -> Record {
-        let announced = Route::of(mqtt_topic, &self.kinds).map(|route| route.announced);
-        let topic = match announced {
-            Ok(Announced::Event(kind)) => &self.destination(kind).dead_letter,
-            Ok(Announced::Gap) | Err(_) => &self.unrouted,
+        let topic = match self.routes.of(mqtt_topic) {
+            Ok(route) => Arc::clone(&route.rule.dead_letters),
+            Err(_) => Arc::clone(self.routes.unrouted()),
         };
-        let mut headers = rejection.headers(mqtt_topic.to_owned(), payload);
-        headers.extend(id.map(|id| (headers::ID, id.to_string())));
+        let of_rejection = rejection.headers(mqtt_topic.to_owned(), payload).into_iter();
+        let mut named: Vec<_> = of_rejection.map(|(name, text)| (Cow::from(name), text)).collect();
+        named.extend(id.map(|id| (headers::ID.into(), id.to_string())));
         Record {
-            topic: Arc::clone(topic),
+            topic,
             key: None,
             payload: beginning(payload),
-            headers,
+            headers: named,
             refused: Some(rejection.reason),
+            is_topic_templated: false,
         }
-    }
-
-    fn arrival(
-        &self,
-        message: &Message<'_>,
-        route: &Route<'_>,
-        stamp: &str,
-    ) -> Result<Arrival, Rejection> {
-        let bad =
-            |error: weir_events::DeliveryError| Rejection::new(Reason::BadStamp, error.to_string());
-        let stamp: Stamp = stamp.parse().map_err(bad)?;
-        Ok(match route.announced {
-            Announced::Event(_) => {
-                let mut hash = DefaultHasher::new();
-                (message.topic, &message.payload[..]).hash(&mut hash);
-                Arrival { stamp, count: 1, digest: Some(hash.finish()) }
-            }
-            Announced::Gap => {
-                // One that cannot be read takes its number all the same: the sender would wait for ever.
-                let count = Gap::parse(message.payload).map_or(1, |gap| gap.count);
-                Arrival { stamp, count, digest: None }
-            }
-        })
     }
 
     fn event(&self, reading: &Reading<'_>) -> Result<Record, Rejection> {
@@ -217,28 +186,77 @@ impl Transform {
         if payload.len() > self.payload_bytes_max {
             return Err(too_large(payload.len(), self.payload_bytes_max));
         }
-        let Announced::Event(kind) = route.announced else {
-            return Err(missing(&reading.device(), arrival.as_ref(), payload));
+        if route.announced() == Announced::Gap {
+            return self.gap(reading, route, arrival.as_ref());
+        }
+        let (key, payload_written, id) = match route.announced().kind() {
+            Some(kind) => {
+                let source = Source::machine(&route.levels, at, self.future_tolerance);
+                let decoded = self.schema.decode(kind, payload, &source)?;
+                let id = reading
+                    .id
+                    .unwrap_or_else(|| EventId::of_payload(mqtt_topic, &decoded.key, payload));
+                let written = decoded.to_bytes().into();
+                (Some(decoded.key), written, id)
+            }
+            None => {
+                let id = reading.id.unwrap_or_else(|| raw_id(mqtt_topic, payload));
+                (route.key().as_deref().and_then(Key::new), payload.clone(), id)
+            }
         };
-        let source = Source::machine(&route.levels, at, self.future_tolerance);
-        let decoded = self.schema.decode(kind, payload, &source)?;
-        let of_payload = || EventId::of_payload(mqtt_topic, &decoded.key, payload);
-        let id = reading.id().unwrap_or_else(of_payload);
+        let (topic, is_topic_templated) = route.kafka_topic()?;
+        let mut named = vec![
+            (headers::ID.into(), id.to_string()),
+            (headers::SOURCE.into(), mqtt_topic.to_owned()),
+        ];
+        named.extend(route.headers());
         Ok(Record {
-            topic: Arc::clone(&self.destination(kind).topic),
-            payload: decoded.to_bytes().into(),
-            key: Some(decoded.key),
-            headers: vec![(headers::ID, id.to_string()), (headers::SOURCE, mqtt_topic.to_owned())],
+            topic,
+            payload: payload_written,
+            key,
+            headers: named,
             refused: None,
+            is_topic_templated,
         })
     }
 
-    fn destination(&self, kind: EventKind) -> &Destination {
-        match kind {
-            EventKind::Measurement => &self.measurement,
-            EventKind::Target => &self.target,
+    /// What tells that events are missing is no event, and counts as a dead letter. It goes where its route says.
+    fn gap(
+        &self,
+        reading: &Reading<'_>,
+        route: &Route<'_>,
+        arrival: Option<&Arrival>,
+    ) -> Result<Record, Rejection> {
+        let Message { topic, payload, .. } = reading.message;
+        let rejection = missing(&reading.device(), arrival, payload);
+        let letter = self.dead_letter(topic, payload, reading.id, &rejection);
+        if rejection.reason != Reason::Gap {
+            return Ok(letter);
         }
+        let (topic, is_topic_templated) = route.kafka_topic()?;
+        Ok(Record { topic, is_topic_templated, ..letter })
     }
+}
+
+/// The numbers of a message with a stamp.
+fn arrival(message: &Message<'_>, route: &Route<'_>, stamp: &str) -> Result<Arrival, Rejection> {
+    let bad =
+        |error: weir_events::DeliveryError| Rejection::new(Reason::BadStamp, error.to_string());
+    let stamp: Stamp = stamp.parse().map_err(bad)?;
+    if route.announced() == Announced::Gap {
+        // One that cannot be read takes its number all the same: the sender would wait for ever.
+        let count = Gap::parse(message.payload).map_or(1, |gap| gap.count);
+        return Ok(Arrival { stamp, count, digest: None });
+    }
+    let mut hash = DefaultHasher::new();
+    (message.topic, &message.payload[..]).hash(&mut hash);
+    Ok(Arrival { stamp, count: 1, digest: Some(hash.finish()) })
+}
+
+/// The id of what no schema describes, and nobody has numbered: of topic and payload.
+fn raw_id(mqtt_topic: &str, payload: &[u8]) -> EventId {
+    let key = Key::new(mqtt_topic).expect("a topic that fits a route is not empty");
+    EventId::of_payload(mqtt_topic, &key, payload)
 }
 
 /// What a gap becomes.
@@ -283,6 +301,7 @@ mod tests {
     use weir_events::SchemaConfig;
 
     use super::*;
+    use crate::BridgeConfig;
     use weir_events::Digest;
 
     const GATE: &str = "weir/l/gate/measurement";
@@ -291,13 +310,9 @@ mod tests {
     fn transform(key: &[&str]) -> Transform {
         let key = key.iter().map(|&name| name.to_owned()).collect();
         let schema = Schema::try_from(&SchemaConfig { key, ..SchemaConfig::fish() });
-        Transform::new(
-            schema.expect("valid"),
-            Kinds::default(),
-            &TopicNames::default(),
-            1024,
-            Duration::from_secs(5),
-        )
+        let config = BridgeConfig::default();
+        let routes = Routes::new(&config.routes, &config.topics, &config.acks.topic);
+        Transform::new(schema.expect("valid"), routes.expect("valid"), 1024, Duration::from_secs(5))
     }
 
     fn record(topic: &str, payload: &str) -> Record {
@@ -311,7 +326,7 @@ mod tests {
     }
 
     fn header<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
-        record.headers.iter().find(|(n, _)| *n == name).map(|(_, text)| text.as_str())
+        record.headers.iter().find(|(n, _)| n == name).map(|(_, text)| text.as_str())
     }
 
     #[test]

@@ -131,7 +131,10 @@ impl Fleet {
     pub fn bridge_settings(&self, more: &str) -> String {
         let name = &self.name;
         let mut text = format!("subscribe = [\"{name}/#\"]\n{more}\n");
-        text += &format!("[kinds]\nroot = {name:?}\n");
+        for (word, event) in [("measurement", "measurement"), ("gap", "gap")] {
+            let topic = format!("{name}/{{line}}/{{device}}/{word}");
+            text += &format!("[[routes]]\ntopic = {topic:?}\nevent = {event:?}\n");
+        }
         let topics = HashMap::from([("topics", &self.topics)]);
         let topics = toml::to_string(&topics).expect("names are TOML");
         text + &topics

@@ -145,11 +145,6 @@ impl Rejection {
     pub fn refused_by_kafka(detail: impl Into<String>) -> Self {
         Self::new(Reason::RefusedByKafka, detail)
     }
-
-    /// A message on an MQTT topic that is none of the line's.
-    pub fn unknown_topic(topic: &str) -> Self {
-        Self::new(Reason::UnknownTopic, format!("not weir/<line>/<device>/<kind>: {topic:?}"))
-    }
 }
 
 #[cfg(test)]
@@ -172,7 +167,6 @@ mod tests {
             assert!(detail.starts_with(starts) && detail.ends_with('…'), "{detail}");
         };
         check(Rejection::refused_by_kafka("ü".repeat(513)), "üü");
-        check(Rejection::unknown_topic(&"\u{7f}".repeat(513)), "not weir/<line>/<device>/<kind>: ");
         // serde quotes the whole text that it did not expect.
         let text = format!("{:?}", "long ".repeat(200));
         let error = serde_json::from_str::<u64>(&text).expect_err("no number");

@@ -51,6 +51,11 @@ impl DeliveryError {
         Self { cause: cause.to_string(), code: cause.rdkafka_error_code() }
     }
 
+    /// Whether Kafka does not know the topic.
+    pub fn is_unknown_topic(&self) -> bool {
+        matches!(self.code, Some(Code::UnknownTopic | Code::UnknownTopicOrPartition))
+    }
+
     /// What to do with the record.
     pub fn class(&self) -> Class {
         match self.code {

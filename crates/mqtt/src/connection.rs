@@ -7,19 +7,30 @@
 //! resending, which loses messages, never comes into play.
 //!
 //! When the receiver does not keep up the task waits, and with it the socket: the bound on memory does
-//! not depend on the broker keeping to a receive maximum (Mosquitto 2.0.11 does not).
+//! not depend on the broker keeping to a receive maximum (Mosquitto 2.0.11 does not). The channel is bounded by
+//! messages and by their bytes. While the task waits it answers no pings; a broker that fills the channel beyond
+//! what it was told may take the connection for dead, and hands everything out again on the next one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, EventLoop};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::connector::{Connector, Session};
 use crate::error::LinkError;
 use crate::presence::Presence;
+
+/// How many bytes of received messages may wait in the channel. One message may be larger; it goes alone.
+const WAITING_BYTES_MAX: u32 = 4 * 1024 * 1024;
+/// What a message takes beside its topic and payload.
+const MESSAGE_BYTES: usize = 256;
+
+/// An event on its way, with its part of [`WAITING_BYTES_MAX`].
+type Waiting = (LinkEvent, Option<OwnedSemaphorePermit>);
 
 /// What the polling task hands on.
 pub(crate) type LinkEvent = Result<Event, LinkError>;
@@ -27,7 +38,7 @@ pub(crate) type LinkEvent = Result<Event, LinkError>;
 /// A client, and the task that polls its event loop. Dropping it closes the socket.
 pub(crate) struct Connection {
     pub(crate) client: AsyncClient,
-    events: mpsc::Receiver<LinkEvent>,
+    events: mpsc::Receiver<Waiting>,
     task: Option<AbortOnDropHandle<()>>,
 }
 
@@ -53,7 +64,7 @@ impl Connection {
 
     /// The next event; after an error or the end of a closed connection, `None`. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Option<LinkEvent> {
-        if let Some(event) = self.events.recv().await {
+        if let Some((event, _)) = self.events.recv().await {
             return Some(event);
         }
         let ended = self.task.as_mut()?.await;
@@ -66,7 +77,7 @@ impl Connection {
 
     /// The next event, if it has come. The end of the connection is told by [`Connection::next`] alone.
     pub(crate) fn ready(&mut self) -> Option<LinkEvent> {
-        self.events.try_recv().ok()
+        self.events.try_recv().ok().map(|(event, _)| event)
     }
 
     /// Sends what is queued and a DISCONNECT, and waits for that, but not longer than `grace`.
@@ -86,7 +97,8 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-async fn poll(mut event_loop: EventLoop, events: mpsc::Sender<LinkEvent>) {
+async fn poll(mut event_loop: EventLoop, events: mpsc::Sender<Waiting>) {
+    let room = Arc::new(Semaphore::new(WAITING_BYTES_MAX as usize));
     loop {
         // Version 5's loop has no timeout for writing: a half-open socket with a full buffer would
         // block it and its own keep-alive for ever. The broker may have changed the keep-alive.
@@ -97,13 +109,27 @@ async fn poll(mut event_loop: EventLoop, events: mpsc::Sender<LinkEvent>) {
             Err(_) => Err(LinkError::Silent(silence)),
         };
         let last = matches!(event, Err(_) | Ok(Event::Outgoing(Outgoing::Disconnect)));
-        if matters(&event) && events.send(event).await.is_err() {
-            return;
+        if matters(&event) {
+            let share = match bytes(&event) {
+                0 => None,
+                // Never closed, so that it always ends with a share.
+                bytes => Arc::clone(&room).acquire_many_owned(bytes).await.ok(),
+            };
+            if events.send((event, share)).await.is_err() {
+                return;
+            }
         }
         if last {
             return;
         }
     }
+}
+
+/// What a received message takes of [`WAITING_BYTES_MAX`]; nothing for other events.
+fn bytes(event: &LinkEvent) -> u32 {
+    let Ok(Event::Incoming(Packet::Publish(publish))) = event else { return 0 };
+    let bytes = publish.topic.len() + publish.payload.len() + MESSAGE_BYTES;
+    u32::try_from(bytes).unwrap_or(u32::MAX).min(WAITING_BYTES_MAX)
 }
 
 fn matters(event: &LinkEvent) -> bool {
@@ -117,5 +143,23 @@ fn matters(event: &LinkEvent) -> bool {
             packet,
             Packet::ConnAck(_) | Packet::Publish(_) | Packet::PubAck(_) | Packet::SubAck(_)
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rumqttc::v5::mqttbytes::QoS;
+    use rumqttc::v5::mqttbytes::v5::Publish;
+
+    #[test]
+    fn a_message_takes_its_bytes_and_never_more_than_there_are() {
+        let message = |size: usize| {
+            let publish = Publish::new("t", QoS::AtLeastOnce, vec![0; size], None);
+            bytes(&Ok(Event::Incoming(Packet::Publish(publish))))
+        };
+        assert_eq!(message(1_000), 1_257);
+        assert_eq!(message(5_000_000), WAITING_BYTES_MAX);
+        assert_eq!(bytes(&Ok(Event::Outgoing(Outgoing::PingReq))), 0);
     }
 }

@@ -68,6 +68,16 @@ impl Connector {
         &self.config
     }
 
+    /// The same broker for a client of another name, of which the broker keeps nothing once it has gone.
+    #[must_use]
+    pub fn passing(&self, client_id: &str) -> Self {
+        let mut passing = self.clone();
+        client_id.clone_into(&mut passing.config.client_id);
+        passing.config.session_expiry = std::time::Duration::ZERO;
+        passing.options.set_client_id(client_id.to_owned());
+        passing
+    }
+
     pub(crate) fn options(&self, session: Session) -> MqttOptions {
         let mut options = self.options.clone();
         options.set_clean_start(session == Session::Clean);

@@ -6,7 +6,11 @@
 use bytes::Bytes;
 use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::LastWill;
+use rumqttc::v5::mqttbytes::v5::{LastWill, LastWillProperties};
+
+/// How long the broker keeps the last will back. Whoever comes again meanwhile, under the same client id, was never
+/// gone; so the will of a connection that was taken over does not follow the birth of its successor.
+const DELAY_SECONDS: u32 = 2;
 
 /// Where and how a client's presence is told. Both payloads are retained.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,7 +25,16 @@ pub struct Presence {
 
 impl Presence {
     pub(crate) fn will(&self) -> LastWill {
-        LastWill::new(&self.topic, self.gone.to_vec(), QoS::AtLeastOnce, true, None)
+        let delay = LastWillProperties {
+            delay_interval: Some(DELAY_SECONDS),
+            payload_format_indicator: None,
+            message_expiry_interval: None,
+            content_type: None,
+            response_topic: None,
+            correlation_data: None,
+            user_properties: Vec::new(),
+        };
+        LastWill::new(&self.topic, self.gone.to_vec(), QoS::AtLeastOnce, true, Some(delay))
     }
 
     pub(crate) fn enter(&self, client: &AsyncClient) {

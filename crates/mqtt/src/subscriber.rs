@@ -123,6 +123,17 @@ impl Subscriber {
         }
     }
 
+    /// Tells its presence again: a broker that was restarted may have forgotten it. False as [`Subscriber::publish`].
+    pub fn tell_presence(&self) -> bool {
+        match (&self.link, &self.presence) {
+            (Link::Up { connection, .. }, Some(presence)) if self.accepted => {
+                presence.enter(&connection.client);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// The handle that acknowledges messages. It may be used from any task.
     pub fn acks(&self) -> Acks {
         self.acks.clone()

@@ -175,7 +175,7 @@ async fn send(judge: &Judge, producer: &Producer, asked: Asked, dry_run: bool) -
         return Attempt { place, state: Ok((event, None)) };
     }
     let headers: Vec<_> =
-        event.headers.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
+        event.headers.iter().map(|(name, text)| (&**name, text.as_bytes())).collect();
     let record = NewRecord {
         topic: &event.topic,
         key: event.key.as_deref(),

@@ -139,9 +139,7 @@ impl Settings {
     fn separate(&mut self, name: &str, stays: bool) {
         let Self { agent, bridge, host } = self;
         agent.topics.root = name.to_owned();
-        bridge.kinds.root = name.to_owned();
-        bridge.acks.topic = format!("{name}-ack/{{line}}/{{device}}");
-        bridge.subscribe = vec![format!("{name}/#")];
+        bridge.set_root(name);
         agent.mqtt.client_id = format!("{name}-agent");
         bridge.mqtt.client_id = format!("{name}-bridge");
         if !stays {
@@ -163,5 +161,30 @@ impl Settings {
         host.kafka.brokers.clone_from(&kafka.brokers);
         host.kafka.settings.clone_from(&kafka.settings);
         bridge.kafka = KafkaConfig { client_id: bridge.kafka.client_id.clone(), ..kafka };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_events::EventKind;
+
+    use super::*;
+
+    /// The defaults of the services meet in MQTT's topics, and those of a run as well.
+    #[test]
+    fn the_bridge_knows_the_agents_topics() {
+        let mut settings = Settings::new(&File::default()).expect("valid");
+        for root in ["weir", "demo-1"] {
+            settings.separate(root, true);
+            let transform = settings.bridge.transform().expect("valid");
+            for kind in [EventKind::Measurement, EventKind::Target] {
+                let topic = settings.agent.topic(kind);
+                let route = transform.routes().of(&topic).expect("known");
+                assert_eq!(route.announced().kind(), Some(kind), "{topic}");
+                let (line, device) = (&settings.agent.line, &settings.agent.device);
+                let answer_to = transform.routes().answer_topic(&route.levels);
+                assert_eq!(answer_to, format!("{root}-ack/{line}/{device}"));
+            }
+        }
     }
 }

@@ -55,7 +55,7 @@ mod tests {
 
     const GOOD: [&str; 3] = [
         "# Agent.\n[topics]\na = 1\n[schema]\nb = 2\n",
-        "# Bridge.\n[topics]\nc = 3\n[kinds]\na = 1\n",
+        "# Bridge.\n[topics]\nc = 3\n",
         "# Host.\n[topics]\nc = 3\n[schema]\nb = 2\n",
     ];
 
@@ -74,8 +74,8 @@ mod tests {
         let other = host.replace("c = 3", "c = 4");
         let wrong = ["2: [topics] is not as [topics] of bridge/weir-bridge.toml"];
         assert_eq!(found([agent, bridge, &other]), wrong);
-        let other = bridge.replace("[kinds]", "[words]");
-        let wrong = ["1: [kinds] is not as [topics] of edge-agent/weir-agent.toml"];
+        let other = bridge.replace("[topics]", "[words]");
+        let wrong = ["2: [topics] is not as [topics] of bridge/weir-bridge.toml"];
         assert_eq!(found([agent, &other, host]), wrong);
     }
 

@@ -66,7 +66,5 @@ pub(super) const DEFAULTS: &[&str] =
     &["edge-agent/weir-agent.toml", "bridge/weir-bridge.toml", "host/weir-host.toml"];
 
 /// Sections of the defaults, as file and name, that must say the same: services meet in them.
-pub(super) const SAME_SECTIONS: &[[(&str, &str); 2]] = &[
-    [("bridge/weir-bridge.toml", "topics"), ("host/weir-host.toml", "topics")],
-    [("edge-agent/weir-agent.toml", "topics"), ("bridge/weir-bridge.toml", "kinds")],
-];
+pub(super) const SAME_SECTIONS: &[[(&str, &str); 2]] =
+    &[[("bridge/weir-bridge.toml", "topics"), ("host/weir-host.toml", "topics")]];

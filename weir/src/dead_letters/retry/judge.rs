@@ -8,6 +8,8 @@
 //!
 //! Invariant: the same dead letter under the same settings becomes the same event, however often.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use weir_bridge::transform::{Message, Transform};
 use weir_events::{EventId, EventKind, EventTime, Rejection, Schema, Source, TopicNames, headers};
@@ -21,7 +23,7 @@ pub(super) struct Event {
     pub(super) key: Option<Vec<u8>>,
     pub(super) payload: Bytes,
     pub(super) id: String,
-    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) headers: Vec<(Cow<'static, str>, String)>,
     pub(super) timestamp: Option<EventTime>,
 }
 
@@ -58,10 +60,10 @@ impl Judge {
             Message { topic: mqtt_topic, payload: &payload, stamp: None, at: letter.time };
         let mut record = self.bridge.record(&self.bridge.read(message));
         if let Some(id) = letter.id {
-            let header = record.headers.iter_mut().find(|(name, _)| *name == headers::ID);
+            let header = record.headers.iter_mut().find(|(name, _)| name == headers::ID);
             header.into_iter().for_each(|(_, text)| *text = id.to_string());
         }
-        let header = |name| record.headers.iter().find(|(header, _)| *header == name);
+        let header = |name: &str| record.headers.iter().find(|(header, _)| header == name);
         if let Some(reason) = record.refused {
             let detail = header(headers::DETAIL).map_or("", |(_, detail)| detail);
             return Err(format!("it is refused again: {reason}: {detail}"));
@@ -88,7 +90,7 @@ impl Judge {
             topic,
             key: letter.key,
             payload: letter.payload.into(),
-            headers: vec![(headers::ID, id.clone()), (headers::SOURCE, source)],
+            headers: vec![(headers::ID.into(), id.clone()), (headers::SOURCE.into(), source)],
             id,
             timestamp: Some(letter.time),
         })
@@ -152,7 +154,8 @@ mod tests {
             r#"{"Fish_Id":"7","Weight":4.5,"Timestamp":"2026-01-05T08:00:00Z"}"#
         );
         let id = EventId::of_payload(SCALE, &Key::new("7").expect("text"), WEIGHT).to_string();
-        let headers = [(headers::ID, id.clone()), (headers::SOURCE, SCALE.to_owned())];
+        let headers =
+            [(headers::ID.into(), id.clone()), (headers::SOURCE.into(), SCALE.to_owned())];
         assert_eq!((&event.id, &event.headers[..]), (&id, &headers[..]));
         assert_eq!(judge().event(letter), Ok(event));
     }
@@ -177,8 +180,8 @@ mod tests {
         let event = judge().event(letter.clone()).expect("an event");
         assert_eq!((event.topic.as_str(), &event.payload[..]), ("machine-weight", WEIGHT));
         assert_eq!((event.key.as_deref(), event.id), (Some(&b"\xff\xfe"[..]), id.to_string()));
-        assert_eq!(event.headers[0], (headers::ID, id.to_string()));
-        assert_eq!(event.headers[1], (headers::SOURCE, letter.place.to_string()));
+        assert_eq!(event.headers[0], (headers::ID.into(), id.to_string()));
+        assert_eq!(event.headers[1], (headers::SOURCE.into(), letter.place.to_string()));
         assert_eq!(event.timestamp, Some(letter.time));
         assert!(refused(Letter { id: None, ..letter }).contains("no id"));
     }

@@ -1,0 +1,221 @@
+//! What happens to single messages, reports and confirmations within a session.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use bytes::Bytes;
+use tokio::time::Instant;
+use weir_events::{EventTime, Rejection, Stamp};
+use weir_kafka::Class;
+use weir_mqtt::{AckToken, Acks, Incoming, Subscriber};
+
+use super::{BATCH, Bridge, End};
+use crate::counters::Snapshot;
+use crate::kafka::{Outlet, Parcel, Report};
+use crate::ledger::{Answer, Verdict};
+use crate::relay::{Effect, Event, Passed, Receipt};
+use crate::transform::Message;
+
+/// What a message takes beside its bytes: entries of queues, and librdkafka's.
+const MESSAGE_BYTES: usize = 512;
+
+/// How often a conflict is told while it lasts.
+const ALARM_PAUSE: Duration = Duration::from_secs(10);
+
+impl Bridge {
+    /// Sends a message on its way, or passes over it if it is known; hands it back if there is no clock to judge
+    /// it by.
+    pub(super) fn received(
+        &mut self,
+        message: Incoming,
+        acks: &Acks,
+        outlet: &mut Outlet,
+    ) -> Option<Incoming> {
+        let Some(at) = self.plausible_now() else {
+            return Some(message);
+        };
+        let now = self.now();
+        let Incoming { generation, topic, payload, properties, token } = message;
+        let stamp = properties.iter().find(|(name, _)| name == Stamp::PROPERTY);
+        let stamp = stamp.map(|(_, text)| text.as_str());
+        let reading = self.transform.read(Message { topic: &topic, payload: &payload, stamp, at });
+        let bytes = topic.len() + MESSAGE_BYTES;
+        let receipt = |bytes| Receipt { generation, token, bytes, at: now };
+        let verdict = reading.arrival().map(|arrival| {
+            let answer_to = || self.transform.routes().answer_topic(reading.levels());
+            self.ledger.receive(&reading.device(), arrival, now, answer_to)
+        });
+        let (record, id, claim) = match verdict {
+            None => (self.transform.record(&reading), None, None),
+            Some(Verdict::New(claim)) => {
+                (self.transform.record(&reading), reading.id(), Some(claim))
+            }
+            Some(Verdict::Conflict) => {
+                self.counts.conflicts += 1;
+                let alarm = self.alarmed.is_none_or(|at| now >= at + ALARM_PAUSE);
+                if alarm {
+                    let (stamp, conflicts) = (stamp.unwrap_or_default(), self.counts.conflicts);
+                    let told = "two payloads under one number: do two machines run with one spool?";
+                    tracing::error!(topic, stamp, conflicts, told);
+                    self.alarmed = Some(now);
+                }
+                (self.transform.conflict(&reading), None, None)
+            }
+            Some(Verdict::Repetition) => {
+                self.pass(receipt(bytes), Passed::Repeated, acks);
+                return None;
+            }
+            Some(Verdict::TooEarly) => {
+                self.pass(receipt(bytes), Passed::OutOfOrder, acks);
+                return None;
+            }
+        };
+        let refused = record.refused;
+        if let Some(reason) = refused {
+            tracing::debug!(topic, %reason, "refused a message");
+        }
+        // A dead letter never becomes another one, so that its payload need not be kept.
+        let payload = if refused.is_some() { Bytes::new() } else { payload };
+        let bytes = bytes + payload.len() + record.bytes();
+        let ticket = self.relay.receive(receipt(bytes), refused);
+        let is_topic_templated = record.is_topic_templated;
+        let parcel = Parcel { ticket, mqtt_topic: topic, payload, id, claim, is_topic_templated };
+        outlet.push(parcel, record);
+        None
+    }
+
+    fn pass(&mut self, receipt: Receipt<AckToken>, passed: Passed, acks: &Acks) {
+        let mut effects = Vec::new();
+        self.relay.pass(receipt, passed, &mut effects);
+        for effect in effects {
+            if let Effect::Acknowledge(token) = effect {
+                acks.ack(token);
+            }
+        }
+    }
+
+    /// Applies a report and those that have come behind it. An error means that no other record would fare better.
+    pub(super) fn all_reported(
+        &mut self,
+        first: Report,
+        acks: &Acks,
+        outlet: &mut Outlet,
+    ) -> anyhow::Result<Option<End>> {
+        let mut next = Some(first);
+        for _ in 0..BATCH {
+            let Some(report) = next else { break };
+            if let Some(end) = self.reported(report, acks, outlet)? {
+                return Ok(Some(end));
+            }
+            next = outlet.ready_report();
+        }
+        Ok(None)
+    }
+
+    fn reported(
+        &mut self,
+        report: Report,
+        acks: &Acks,
+        outlet: &mut Outlet,
+    ) -> anyhow::Result<Option<End>> {
+        let Report { parcel, result } = report;
+        let (event, cause) = match result {
+            Ok(()) => (Event::Delivered(parcel.ticket), String::new()),
+            // Whoever chose the MQTT topic chose the Kafka topic: that must not hold up the others.
+            Err(error) if parcel.is_topic_templated && error.is_unknown_topic() => {
+                (Event::Rejected(parcel.ticket), error.to_string())
+            }
+            Err(error) => match error.class() {
+                Class::Reject => (Event::Rejected(parcel.ticket), error.to_string()),
+                Class::Retry => (Event::Failed(parcel.ticket), error.to_string()),
+                Class::Fatal => {
+                    return Err(anyhow!("write to Kafka ({}): {error}", outlet.last_error()));
+                }
+            },
+        };
+        let mut effects = Vec::new();
+        let counts = self.relay.apply(event, &mut effects);
+        if let (true, Event::Delivered(_), Some(claim)) = (counts, event, parcel.claim) {
+            self.ledger.delivered(claim, self.now());
+        }
+        let mut end = None;
+        for effect in effects {
+            match effect {
+                Effect::Acknowledge(token) => acks.ack(token),
+                Effect::ProduceDeadLetter(_) => self.set_aside(&parcel, &cause, outlet),
+                Effect::Reset => {
+                    let reason = outlet.last_error();
+                    tracing::warn!(
+                        error = cause,
+                        reason,
+                        "Kafka is not taking records; starting anew"
+                    );
+                    end = Some(End::Reset);
+                }
+                Effect::Halt(_) => {
+                    let source = &parcel.mqtt_topic;
+                    return Err(anyhow!("write a dead letter for {source:?} to Kafka: {cause}"));
+                }
+            }
+        }
+        Ok(end)
+    }
+
+    /// Sends a dead letter in the place of a record that Kafka refuses.
+    fn set_aside(&self, parcel: &Parcel, cause: &str, outlet: &mut Outlet) {
+        let Parcel { ticket, mqtt_topic, payload, id, claim, .. } = parcel;
+        let (ticket, id, claim) = (*ticket, *id, *claim);
+        let rejection = Rejection::refused_by_kafka(cause);
+        let record = self.transform.dead_letter(mqtt_topic, payload, id, &rejection);
+        let (mqtt_topic, payload) = (mqtt_topic.clone(), Bytes::new());
+        let is_topic_templated = false;
+        let parcel = Parcel { ticket, mqtt_topic, payload, id, claim, is_topic_templated };
+        outlet.push(parcel, record);
+    }
+
+    /// When the next confirmation is due; none while there is no connection to send it on.
+    pub(super) fn next_answer(&self) -> Option<Instant> {
+        let due = self.ledger.next_answer().filter(|_| self.connected)?;
+        Some(self.begin + due)
+    }
+
+    pub(super) fn answer(&mut self, subscriber: &Subscriber) {
+        self.answer_by(self.now(), subscriber);
+    }
+
+    /// Sends the confirmations that are due by then.
+    pub(super) fn answer_by(&mut self, by: Duration, subscriber: &Subscriber) {
+        if !self.connected || self.ledger.next_answer().is_none_or(|due| due > by) {
+            return;
+        }
+        let mut answers = Vec::new();
+        self.ledger.answer(by, &mut answers);
+        for Answer { topic, confirmation } in answers {
+            // One that is lost is given again when the agent asks again, by sending again.
+            if subscriber.publish(&topic, confirmation.to_bytes().into()) {
+                self.counts.confirmations += 1;
+            }
+        }
+    }
+
+    pub(super) fn tell(&self) {
+        let snapshot = Snapshot {
+            messages: *self.relay.tally(),
+            in_flight_bytes: self.relay.bytes(),
+            senders: self.ledger.senders(),
+            ..self.counts
+        };
+        let oldest = self.relay.oldest().map(|at| (self.begin + at).into_std());
+        self.counters.set(&self.broker.name, snapshot, oldest);
+        self.progress.wake();
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.begin.elapsed()
+    }
+
+    fn plausible_now(&self) -> Option<EventTime> {
+        let now = self.clock.now();
+        (now >= self.config.limits.clock_not_before).then_some(now)
+    }
+}
