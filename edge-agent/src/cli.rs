@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::error::ErrorKind;
@@ -13,8 +14,8 @@ use crate::config::{AgentConfig, DEFAULTS};
 use crate::gate::{Pace, Speed};
 use crate::progress::Progress;
 use crate::run::{Parts, Report, run};
-use crate::sampler::{AnySampler, at_hand};
-use crate::{replay, simulate};
+use crate::sampler::{AnySampler, Position, at_hand};
+use crate::{read, replay, simulate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,6 +29,12 @@ Examples:
       Send two files of JSON lines as fast as the broker takes them.
   weir-agent replay --csv fish.csv
       Send a table with a header, in real time.
+  weir-agent read file /var/log/line.jsonl --follow
+      Send lines of JSON as a machine writes them, over rotations and restarts.
+  weir-agent read tcp 7000 --format csv --columns Fish_Id,Species,Length,Height
+      Send rows that programs of this machine write to port 7000.
+  some-program | weir-agent read stdin --event measurement
+      Send what a program prints.
 
 Exit codes: 0 everything was acknowledged, 1 failed or not, 2 usage, 78 configuration.";
 
@@ -75,6 +82,15 @@ pub enum Source {
         /// When and how fast.
         #[command(flatten)]
         time: Time,
+    },
+    /// Lines of a machine, as they come: from a file, a port or standard input.
+    Read {
+        /// How lines are read.
+        #[command(flatten)]
+        options: read::Options,
+        /// Where they come from.
+        #[command(subcommand)]
+        source: read::Source,
     },
 }
 
@@ -133,7 +149,7 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let Some(source) = arguments.source else {
-        let message = "say where the samples come from: simulate or replay";
+        let message = "say where the samples come from: simulate, replay or read";
         Arguments::command().error(ErrorKind::MissingSubcommand, message).print()?;
         return Ok(ExitCode::from(EXIT_USAGE));
     };
@@ -173,6 +189,11 @@ fn open(config: &mut AgentConfig, source: Source) -> anyhow::Result<(AnySampler,
                 _ => unreachable!("clap asks for a table or for both files"),
             };
             (sampler, time.speed)
+        }
+        Source::Read { options, source } => {
+            let (schema, bytes_max) = (config.schema()?, config.limits.sample_bytes_max);
+            let (resume, clock) = (Position::default(), Arc::new(SystemClock));
+            (read::open(source, &options, resume, &schema, clock, bytes_max)?, Speed::Max)
         }
     })
 }
@@ -221,6 +242,8 @@ mod tests {
         let arguments =
             parse("weir-agent --broker [::1]:1884 simulate --speed max").expect("valid");
         assert_eq!(arguments.broker, Some(("::1".to_owned(), 1884)));
+        parse("weir-agent read file a --format csv --follow --poll 1s").expect("valid");
+        parse("weir-agent read --event target tcp 7000 --idle 5m").expect("valid");
         for line in [
             "weir-agent replay",
             "weir-agent replay --measurements a",
@@ -228,6 +251,10 @@ mod tests {
             "weir-agent simulate --events 3 --forever",
             "weir-agent simulate --speed 0",
             "weir-agent --broker localhost simulate",
+            "weir-agent read",
+            "weir-agent read file a --from end",
+            "weir-agent read tcp :7000",
+            "weir-agent read tcp 7000 --clients-max 0",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
