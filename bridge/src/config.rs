@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use weir_events::{EventTime, Schema, SchemaConfig, TopicNames};
 use weir_kafka::KafkaConfig;
 use weir_mqtt::{Connector, MqttConfig};
+use weir_service::health::HealthConfig;
 use weir_service::{ConfigError, config};
 
 use crate::ledger::Pace;
@@ -45,6 +46,8 @@ pub struct BridgeConfig {
     pub brokers: BTreeMap<String, toml::Table>,
     /// The Kafka brokers.
     pub kafka: KafkaConfig,
+    /// Where the bridge tells how it is.
+    pub health: HealthConfig,
     /// The fields of the payloads. No embedded layer: half of one line's schema and half of
     /// another's make no third.
     #[serde(default = "SchemaConfig::fish")]
@@ -207,6 +210,7 @@ impl BridgeConfig {
     /// # Errors
     /// The first one that cannot.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.health.check()?;
         self.transform()?;
         self.mqtt_brokers()?;
         self.kafka.check()

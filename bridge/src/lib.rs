@@ -31,8 +31,11 @@ mod session;
 pub mod standby;
 pub mod template;
 pub mod transform;
+mod vitals;
+mod vitals;
 mod watch;
 
 pub use config::BridgeConfig;
 pub use counters::{BridgeCounters, Snapshot};
 pub use service::run;
+pub use vitals::BridgeVitals;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser;
-use weir_bridge::{BridgeConfig, BridgeCounters};
+use weir_bridge::{BridgeConfig, BridgeCounters, BridgeVitals};
+use weir_service::health::HealthServer;
 use weir_service::{SystemClock, config};
 
 /// Forwards measurements from an MQTT 5 broker to Kafka and acknowledges them when Kafka has them.
@@ -44,6 +45,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let shutdown = weir_service::shutdown_on_signals().context("listen to signals")?;
     let counters = Arc::new(BridgeCounters::default());
-    weir_bridge::run(bridge, Arc::new(SystemClock), Default::default(), counters, shutdown).await?;
+    let health = HealthServer::bind(&bridge.health).await?;
+    let vitals = Arc::new(BridgeVitals(Arc::clone(&counters)));
+    let clock = Arc::new(SystemClock);
+    let work = weir_bridge::run(bridge, clock, Default::default(), counters, shutdown.clone());
+    health.attend(vitals, shutdown, work).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -161,6 +161,7 @@ impl Bridge {
             .context("start the Kafka producer")?;
         let filters: Vec<&str> = self.config.subscribe.iter().map(String::as_str).collect();
         let mut subscriber = Subscriber::new(&self.broker.connector, &filters, random_seed());
+        subscriber = subscriber.with_pulse(&watch::pulse_topic(&self.broker.connector));
         if self.config.standby {
             subscriber = subscriber.with_presence(watch::presence(&self.broker.connector));
         }

@@ -36,6 +36,11 @@ fn topic(connector: &Connector) -> String {
     format!("weir-status/weir-bridge/{}", connector.config().client_id)
 }
 
+/// Where it finds out whether the broker still delivers: beside its presence, out of the machines' topics.
+pub(crate) fn pulse_topic(connector: &Connector) -> String {
+    format!("{}/pulse", topic(connector))
+}
+
 /// Waits until it is this process's turn. Returns false if it shall end before.
 ///
 /// # Errors

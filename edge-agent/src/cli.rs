@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::run::{Parts, Report, run};
 use crate::sampler::{AnySampler, Position, at_hand};
 use crate::vitals::AgentVitals;
-use crate::{replay, simulate};
+use crate::{read, replay, simulate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,6 +32,12 @@ Examples:
       Send two files of JSON lines as fast as the broker takes them.
   weir-agent replay --csv fish.csv
       Send a table with a header, in real time.
+  weir-agent read file /var/log/line.jsonl --follow
+      Send lines of JSON as a machine writes them, over rotations and restarts.
+  weir-agent read tcp 7000 --format csv --columns Fish_Id,Species,Length,Height
+      Send rows that programs of this machine write to port 7000.
+  some-program | weir-agent read stdin --event measurement
+      Send what a program prints.
 
 Exit codes: 0 everything was confirmed, or is on disk for the next run; 1 failed, or something
 was dropped; 2 usage; 78 configuration.";
@@ -72,11 +78,6 @@ pub enum Source {
         #[command(flatten)]
         time: Time,
     },
-    /// Lines of a file, as a machine writes them.
-    Read {
-        #[command(subcommand)]
-        source: Live,
-    },
     /// Recorded events.
     Replay {
         /// Where they are recorded.
@@ -86,21 +87,14 @@ pub enum Source {
         #[command(flatten)]
         time: Time,
     },
-}
-
-/// A source that is read as it grows.
-#[derive(Debug, Subcommand)]
-pub enum Live {
-    /// A file of JSON lines.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Wait for more lines.
-        #[arg(long)]
-        follow: bool,
-        /// Where to begin.
-        #[arg(long, default_value = "start")]
-        from: String,
+    /// Lines of a machine, as they come: from a file, a port or standard input.
+    Read {
+        /// How lines are read.
+        #[command(flatten)]
+        options: read::Options,
+        /// Where they come from.
+        #[command(subcommand)]
+        source: read::Source,
     },
 }
 
@@ -159,7 +153,7 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let Some(source) = arguments.source else {
-        let message = "say where the samples come from: simulate or replay";
+        let message = "say where the samples come from: simulate, replay or read";
         Arguments::command().error(ErrorKind::MissingSubcommand, message).print()?;
         return Ok(ExitCode::from(EXIT_USAGE));
     };
@@ -199,9 +193,6 @@ fn open(
             let count = (!forever).then_some(events);
             (at_hand(simulate::simulate(seed, count, timing(&time))), time.speed)
         }
-        Source::Read { source: Live::File { path, follow, .. } } => {
-            (crate::read::file(&path, follow, resume)?, Speed::Max)
-        }
         Source::Replay { files, time } => {
             let (timing, schema) = (timing(&time), config.schema()?);
             let clocks = replay::Clocks { timing, now };
@@ -213,6 +204,11 @@ fn open(
                 _ => unreachable!("clap asks for a table or for both files"),
             };
             (sampler, time.speed)
+        }
+        Source::Read { options, source } => {
+            let (schema, bytes_max) = (config.schema()?, config.limits.sample_bytes_max);
+            let clock = Arc::new(SystemClock);
+            (read::open(source, &options, resume, &schema, clock, bytes_max)?, Speed::Max)
         }
     })
 }
@@ -270,6 +266,8 @@ mod tests {
         let arguments =
             parse("weir-agent --broker [::1]:1884 simulate --speed max").expect("valid");
         assert_eq!(arguments.broker, Some(("::1".to_owned(), 1884)));
+        parse("weir-agent read file a --format csv --follow --poll 1s").expect("valid");
+        parse("weir-agent read --event target tcp 7000 --idle 5m").expect("valid");
         for line in [
             "weir-agent replay",
             "weir-agent replay --measurements a",
@@ -277,6 +275,10 @@ mod tests {
             "weir-agent simulate --events 3 --forever",
             "weir-agent simulate --speed 0",
             "weir-agent --broker localhost simulate",
+            "weir-agent read",
+            "weir-agent read file a --from end",
+            "weir-agent read tcp :7000",
+            "weir-agent read tcp 7000 --clients-max 0",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -9,19 +9,16 @@
 //! so they must not change meanwhile and cannot be pipes; a line at a time, so they may be large. Only
 //! the keys of a file of measurements are held in memory, and only if the targets have no times.
 
-mod json;
 mod lines;
 mod table;
 
 use weir_events::EventTime;
 
+use crate::payload::believed;
 use crate::schedule::Timing;
 
 pub use lines::lines;
 pub use table::table;
-
-/// How far ahead of the machine's clock a recorded time may lie and still be believed.
-const AHEAD_MAX: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The times that a replay goes by.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +32,7 @@ pub struct Clocks {
 impl Clocks {
     /// A recorded time, if it is believed.
     fn believed(&self, time: EventTime) -> Option<EventTime> {
-        (time <= self.now.plus(AHEAD_MAX)).then_some(time)
+        believed(time, self.now)
     }
 }
 

@@ -48,7 +48,7 @@ fn exit_codes_tell_usage_configuration_and_failure_apart() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
         assert!(stderr.contains(message), "{arguments:?}: {stderr}");
     };
-    check(&[], 2, "simulate or replay");
+    check(&[], 2, "simulate, replay or read");
     check(&["--colour", "simulate"], 2, "--colour");
     check(&["--config", "/does/not/exist", "simulate"], 78, "/does/not/exist");
     check(&["replay", "--csv", "/does/not/exist.csv"], 1, "/does/not/exist.csv");

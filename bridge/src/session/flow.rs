@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use weir_events::{EventTime, Rejection, Stamp};
 use weir_kafka::Class;
 use weir_mqtt::{AckToken, Acks, Incoming, Subscriber};
+use weir_service::crash_point;
 
 use super::{BATCH, Bridge, End};
 use crate::counters::Snapshot;
@@ -35,6 +36,7 @@ impl Bridge {
             return Some(message);
         };
         let now = self.now();
+        crash_point("bridge-received");
         let Incoming { generation, topic, payload, properties, token } = message;
         let stamp = properties.iter().find(|(name, _)| name == Stamp::PROPERTY);
         let stamp = stamp.map(|(_, text)| text.as_str());
@@ -81,6 +83,7 @@ impl Bridge {
         let is_topic_templated = record.is_topic_templated;
         let parcel = Parcel { ticket, mqtt_topic: topic, payload, id, claim, is_topic_templated };
         outlet.push(parcel, record);
+        crash_point("bridge-produced");
         None
     }
 
@@ -133,6 +136,7 @@ impl Bridge {
                 }
             },
         };
+        crash_point("bridge-delivered");
         let mut effects = Vec::new();
         let counts = self.relay.apply(event, &mut effects);
         if let (true, Event::Delivered(_), Some(claim)) = (counts, event, parcel.claim) {
@@ -141,7 +145,10 @@ impl Bridge {
         let mut end = None;
         for effect in effects {
             match effect {
-                Effect::Acknowledge(token) => acks.ack(token),
+                Effect::Acknowledge(token) => {
+                    acks.ack(token);
+                    crash_point("bridge-acked");
+                }
                 Effect::ProduceDeadLetter(_) => self.set_aside(&parcel, &cause, outlet),
                 Effect::Reset => {
                     let reason = outlet.last_error();
@@ -194,6 +201,7 @@ impl Bridge {
             // One that is lost is given again when the agent asks again, by sending again.
             if subscriber.publish(&topic, confirmation.to_bytes().into()) {
                 self.counts.confirmations += 1;
+                crash_point("bridge-confirmed");
             }
         }
     }

@@ -23,6 +23,7 @@ mod error;
 mod in_flight;
 mod presence;
 mod publisher;
+mod pulse;
 mod subscriber;
 
 pub use acks::{AckToken, Acks};

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use weir_events::{EventTime, Schema};
 
-use super::json::Line;
 use super::{Clocks, Hand};
+use crate::payload::Line;
 use crate::sampler::{Event, SampleError};
 use crate::schedule::{Schedule, Timed};
 

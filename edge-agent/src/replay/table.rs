@@ -1,19 +1,16 @@
 //! A CSV table: a row holds a measurement and its target.
 //!
-//! The header names the columns; case does not matter, and a column `id` stands for the key's last field.
-//! Cells that are JSON numbers are sent as such, digit for digit; other cells of a numeric column as text,
-//! for the bridge to set aside; cells that are empty or `NA` are left out. A row without a target sends
-//! none. Without a column of timestamps row i happens at the start plus i intervals. Its target follows
-//! one lag behind.
+//! Header and cells are read as `payload::Columns` says. A row without a target sends none. Without a column of
+//! timestamps row i happens at the start plus i intervals. Its target follows one lag behind.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
-use serde_json::Value;
-use weir_events::{EventTime, Schema};
+use weir_events::{EventKind, EventTime, Schema};
 
 use super::{Clocks, Hand};
+use crate::payload::Columns;
 use crate::sampler::{Event, SampleError};
 use crate::schedule::{Schedule, Timed};
 
@@ -26,7 +23,7 @@ pub fn table(
     schema: &Schema,
     clocks: Clocks,
 ) -> Result<impl Iterator<Item = Result<Event, SampleError>> + Send + use<>, SampleError> {
-    let columns = Columns::of(path, schema)?;
+    let columns = columns(path, schema)?;
     let hand = first_time(path, &columns, clocks)?;
     let rows = || -> Result<_, SampleError> {
         let rows = Rows { rows: open(path)?.into_records(), path: path.to_owned() };
@@ -36,7 +33,7 @@ pub fn table(
         move |(number, row): (u64, Result<StringRecord, SampleError>)| {
             let row = row?;
             let at = match &mut hand {
-                Some(hand) => hand.advance(columns.time(&row, clocks)),
+                Some(hand) => hand.advance(columns.time(&row, clocks.now)),
                 None => clocks.timing.measurement(number),
             };
             Ok((row, at))
@@ -45,14 +42,16 @@ pub fn table(
     let measurements = {
         let names = columns.clone();
         rows()?.map(placed(columns.clone(), hand)).map(move |placed| {
-            placed
-                .map(|(row, at)| Timed { at, payload: names.measurement(&row, at, clocks).into() })
+            placed.map(|(row, at)| Timed {
+                at,
+                payload: names.measurement(&row, at, clocks.now).into(),
+            })
         })
     };
     let targets = rows()?.map(placed(columns.clone(), hand)).filter_map(move |placed| {
         let at_target = |(row, at): (StringRecord, EventTime)| {
-            let payload = columns.target(&row, at, clocks)?.into();
-            Some(Timed { at: at.plus(clocks.timing.lag()), payload })
+            let at = at.plus(clocks.timing.lag());
+            Some(Timed { at, payload: columns.target(&row, at, clocks.now)?.into() })
         };
         placed.map(at_target).transpose()
     });
@@ -63,7 +62,7 @@ pub fn table(
 fn first_time(path: &Path, columns: &Columns, clocks: Clocks) -> Result<Option<Hand>, SampleError> {
     for row in (Rows { rows: open(path)?.into_records(), path: path.to_owned() }) {
         let row = row?;
-        if let Some(first) = columns.time(&row, clocks) {
+        if let Some(first) = columns.time(&row, clocks.now) {
             return Ok(Some(Hand(first)));
         }
     }
@@ -89,102 +88,16 @@ impl Iterator for Rows {
     }
 }
 
-/// A field of the payload and the column it comes from.
-#[derive(Clone, Debug)]
-struct Column {
-    field: String,
-    index: usize,
-    numeric: bool,
-}
-
-/// Which column holds what.
-#[derive(Clone, Debug)]
-struct Columns {
-    /// Factor and key: part of both payloads.
-    shared: Vec<Column>,
-    features: Vec<Column>,
-    target: Option<Column>,
-    timestamp: Option<Column>,
-    timestamp_field: String,
-}
-
-impl Columns {
-    fn of(path: &Path, schema: &Schema) -> Result<Self, SampleError> {
-        let mut reader = open(path)?;
-        let header = reader
-            .headers()
-            .map_err(|source| SampleError::Table { path: path.to_owned(), source })?;
-        let find = |field: &str, numeric| {
-            let named = |name: &str| header.iter().position(|h| h.eq_ignore_ascii_case(name));
-            let index = named(field)
-                .or_else(|| (field == schema.id_field()).then(|| named("id")).flatten())?;
-            Some(Column { field: field.to_owned(), index, numeric })
-        };
-        let need = |field: &str, numeric| {
-            let missing = || SampleError::Column { path: path.to_owned(), column: field.into() };
-            find(field, numeric).ok_or_else(missing)
-        };
-        let own_key = schema.key.iter().filter(|name| !["line", "device"].contains(&name.as_str()));
-        let shared = schema.factor.iter().chain(own_key).map(|field| need(field, false));
-        let features = schema.features.iter().map(|field| need(field, true));
-        Ok(Self {
-            shared: shared.collect::<Result<_, _>>()?,
-            features: features.collect::<Result<_, _>>()?,
-            target: find(&schema.target, true),
-            timestamp: find(&schema.timestamp, false),
-            timestamp_field: schema.timestamp.clone(),
-        })
+/// Which column holds what, all of a measurement's fields being there.
+fn columns(path: &Path, schema: &Schema) -> Result<Columns, SampleError> {
+    let mut reader = open(path)?;
+    let header =
+        reader.headers().map_err(|source| SampleError::Table { path: path.to_owned(), source })?;
+    let columns = Columns::of(header, schema);
+    match columns.missing(EventKind::Measurement) {
+        Some(column) => Err(SampleError::Column { path: path.to_owned(), column: column.into() }),
+        None => Ok(columns),
     }
-
-    fn timestamp_cell<'a>(&self, row: &'a StringRecord) -> Option<&'a str> {
-        self.timestamp.as_ref().and_then(|column| cell(row, column))
-    }
-
-    fn time(&self, row: &StringRecord, clocks: Clocks) -> Option<EventTime> {
-        let time = self.timestamp_cell(row)?.parse().ok()?;
-        clocks.believed(time)
-    }
-
-    fn measurement(&self, row: &StringRecord, at: EventTime, clocks: Clocks) -> String {
-        let fields = self.shared.iter().chain(&self.features);
-        self.payload(row, fields, at, clocks)
-    }
-
-    fn target(&self, row: &StringRecord, at: EventTime, clocks: Clocks) -> Option<String> {
-        let target = self.target.as_ref()?;
-        cell(row, target)?;
-        let at = at.plus(clocks.timing.lag());
-        Some(self.payload(row, self.shared.iter().chain([target]), at, clocks))
-    }
-
-    /// The fields and the timestamp: `at`, or the cell as it is where that is not believed.
-    fn payload<'a>(
-        &self,
-        row: &StringRecord,
-        fields: impl Iterator<Item = &'a Column>,
-        at: EventTime,
-        clocks: Clocks,
-    ) -> String {
-        let text = |text: &str| Value::from(text).to_string();
-        let field = |column: &Column| {
-            let cell = cell(row, column)?;
-            let number = column.numeric && serde_json::from_str::<serde_json::Number>(cell).is_ok();
-            let value = if number { cell.to_owned() } else { text(cell) };
-            Some(format!("{}:{value}", text(&column.field)))
-        };
-        let stamp = match (self.timestamp_cell(row), self.time(row, clocks)) {
-            (Some(unbelieved), None) => unbelieved.to_owned(),
-            _ => at.to_string(),
-        };
-        let stamp = format!("{}:{}", text(&self.timestamp_field), text(&stamp));
-        let fields: Vec<String> = fields.filter_map(field).chain([stamp]).collect();
-        format!("{{{}}}", fields.join(","))
-    }
-}
-
-/// A cell that says something.
-fn cell<'a>(row: &'a StringRecord, column: &Column) -> Option<&'a str> {
-    row.get(column.index).filter(|cell| !cell.is_empty() && *cell != "NA")
 }
 
 #[cfg(test)]

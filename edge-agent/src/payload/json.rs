@@ -1,28 +1,32 @@
-//! What a replay has to know about one line of JSON, and the one change it makes to it.
+//! What a source has to know about one line of JSON, and the one change that a replay makes to it.
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use weir_events::{EventTime, Schema};
 
-/// The levels of the MQTT topic that a key may be composed of. They are the same for all events of an agent.
-const TOPIC_LEVELS: [&str; 2] = ["line", "device"];
+use super::own_key;
 
 /// A line, and what it holds if that is a JSON object.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     bytes: Bytes,
     object: Option<Map<String, Value>>,
 }
 
 impl Line {
-    pub(super) fn new(bytes: Bytes) -> Self {
+    pub(crate) fn new(bytes: Bytes) -> Self {
         let object = serde_json::from_slice(&bytes).ok();
         Self { bytes, object }
     }
 
     /// The line's own time, if it can be read.
-    pub(super) fn time(&self, schema: &Schema) -> Option<EventTime> {
+    pub(crate) fn time(&self, schema: &Schema) -> Option<EventTime> {
         self.timestamp(schema)?.as_str()?.parse().ok()
+    }
+
+    /// Whether it is an object with this field.
+    pub(crate) fn has(&self, field: &str) -> bool {
+        self.object.as_ref().is_some_and(|object| object.contains_key(field))
     }
 
     fn timestamp(&self, schema: &Schema) -> Option<&Value> {
@@ -30,10 +34,9 @@ impl Line {
     }
 
     /// The key, in a form in which `7` and `"7"` are the same. `None` where a part is missing.
-    pub(super) fn key(&self, schema: &Schema) -> Option<String> {
+    pub(crate) fn key(&self, schema: &Schema) -> Option<String> {
         let object = self.object.as_ref()?;
-        let parts = schema.key.iter().filter(|name| !TOPIC_LEVELS.contains(&name.as_str()));
-        let parts: Option<Vec<String>> = parts
+        let parts: Option<Vec<String>> = own_key(schema)
             .map(|name| match object.get(name)? {
                 Value::String(text) if !text.is_empty() => Some(text.clone()),
                 Value::Number(number) if number.is_i64() || number.is_u64() => {
@@ -46,13 +49,13 @@ impl Line {
     }
 
     /// The line as it is.
-    pub(super) fn unchanged(self) -> Bytes {
+    pub(crate) fn unchanged(self) -> Bytes {
         self.bytes
     }
 
     /// The line with a timestamp right behind its opening brace and every other byte as it was. Lines that
     /// are no object, or that have the field, are left as they are.
-    pub(super) fn stamped(self, schema: &Schema, at: EventTime) -> Bytes {
+    pub(crate) fn stamped(self, schema: &Schema, at: EventTime) -> Bytes {
         let Some(object) = self.object.filter(|object| !object.contains_key(&schema.timestamp))
         else {
             return self.bytes;
