@@ -32,7 +32,6 @@ pub mod standby;
 pub mod template;
 pub mod transform;
 mod vitals;
-mod vitals;
 mod watch;
 
 pub use config::BridgeConfig;

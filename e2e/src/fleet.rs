@@ -176,7 +176,7 @@ impl Fleet {
 
     /// Starts the agent of a machine. It waits for more lines, until it is told to end.
     pub fn agent_that_stays(&self, device: usize, mqtt: SocketAddr) -> Process {
-        self.start_agent(device, mqtt, &[], &["--follow"])
+        self.start_agent(device, mqtt, &[], &["--follow", "--from", "start"])
     }
 
     fn start_agent(
@@ -209,7 +209,7 @@ impl Fleet {
     /// The arguments of a machine's agent.
     pub fn agent_arguments(&self, device: usize, mqtt: SocketAddr) -> Vec<String> {
         let (broker, lines) = (mqtt.to_string(), text_of(&self.lines(device)));
-        ["--broker", &broker, "read", "file", &lines, "--from", "start"].map(str::to_owned).to_vec()
+        ["--broker", &broker, "read", "file", &lines].map(str::to_owned).to_vec()
     }
 
     /// Starts all agents.
@@ -225,7 +225,7 @@ impl Fleet {
         let began = Instant::now();
         for mut agent in agents {
             let (status, printed) = agent.ended(PATIENCE.saturating_sub(began.elapsed()));
-            assert!(status.success(), "an agent failed: {printed}");
+            assert!(status.success(), "an agent failed: {printed}\n{}", agent.log());
         }
         began.elapsed()
     }

@@ -64,6 +64,11 @@ impl Process {
         Self { name: name.to_owned(), child, lines, log: String::new() }
     }
 
+    /// What it has logged, as far as it was read.
+    pub fn log(&self) -> &str {
+        &self.log
+    }
+
     /// Its number.
     pub fn id(&self) -> u32 {
         self.child.id()

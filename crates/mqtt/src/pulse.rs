@@ -46,7 +46,7 @@ impl Pulse {
         }
     }
 
-    /// Something has come, or could not have come: a new connection, or nobody has read.
+    /// Something has come, or could not have come: a connection is new, or the broker waits for us.
     pub(crate) fn heard(&mut self, now: Duration) {
         (self.quiet, self.beaten) = (now, None);
     }

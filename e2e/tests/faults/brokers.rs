@@ -10,7 +10,7 @@ fn the_broker_is_killed_and_forgets() {
     for seed in seeds() {
         let mut broker = Mosquitto::start("max_queued_messages 0");
         let address = broker.address();
-        let mut run = Run::start(seed, Size::or(20, 250), address, address);
+        let mut run = Run::start(seed, Size::or(20, 2_000), address, address);
         run.trouble(3, (200, 1_500), |_| broker.kill_and_restart());
         run.check("C-3");
     }
@@ -22,7 +22,7 @@ fn the_broker_silently_drops_its_queue() {
     for seed in seeds() {
         let broker = Mosquitto::start("max_queued_messages 100\nmax_inflight_messages 20");
         let address = broker.address();
-        let mut run = Run::start(seed, Size::or(20, 250), address, address);
+        let mut run = Run::start(seed, Size::or(20, 2_000), address, address);
         run.trouble(2, (100, 300), |run| {
             run.bridge.signal("-STOP");
             std::thread::sleep(run.dice.pause(1_000, 2_000));

@@ -9,7 +9,7 @@ use crate::chaos::{Run, seeds};
 fn agents_are_killed() {
     let broker = address(MQTT).parse().expect("an address");
     for seed in seeds() {
-        let mut run = Run::start(seed, Size::or(20, 250), broker, broker);
+        let mut run = Run::start(seed, Size::or(20, 2_000), broker, broker);
         run.trouble(60, (20, 120), |run| {
             let device = run.dice.below(run.agents.len());
             if run.agents[device].is_running() {
@@ -25,7 +25,7 @@ fn agents_are_killed() {
 fn the_bridge_is_killed() {
     let broker = address(MQTT).parse().expect("an address");
     for seed in seeds() {
-        let mut run = Run::start(seed, Size::or(20, 250), broker, broker);
+        let mut run = Run::start(seed, Size::or(20, 2_000), broker, broker);
         run.trouble(4, (200, 1_500), |run| {
             run.bridge.kill();
             run.bridge = run.fleet.bridge(run.bridge_reaches, &[]);

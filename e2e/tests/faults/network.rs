@@ -35,7 +35,7 @@ impl Ways {
 fn connections_are_cut() {
     for seed in seeds() {
         let ways = Ways::new();
-        let mut run = ways.run(seed, Size::or(20, 250));
+        let mut run = ways.run(seed, Size::or(20, 2_000));
         run.trouble(20, (20, 200), |run| match run.dice.below(4) {
             0 => ways.bridge.proxy.cut(),
             1 => {
