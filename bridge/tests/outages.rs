@@ -36,6 +36,23 @@ async fn while_kafka_is_away_nothing_is_acknowledged_and_the_window_holds() {
     assert_eq!((line.count(TOPIC).await, line.first_keys(TOPIC).await), (50, keys(50)));
 }
 
+/// Messages and reports come in batches; a queue that is longer than any of them loses none at their seams, as one
+/// that took an event and did not handle it once did.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_queue_loses_nothing_between_batches() {
+    let line = Line::start().await;
+    line.bridge().await.stop().await;
+    line.publish(weights(0..3_000)).await;
+    let bridge = line.bridge().await;
+    bridge.until_acknowledged(3_000).await;
+    let counters = bridge.stop().await;
+    assert_eq!(
+        (counters.received(), counters.forwarded(), counters.subscriptions()),
+        (3_000, 3_000, 1)
+    );
+    assert_eq!((line.count(TOPIC).await, line.first_keys(TOPIC).await), (3_000, keys(3_000)));
+}
+
 /// What finds librdkafka's queue full waits for its turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_kafka_queue_keeps_the_order() {

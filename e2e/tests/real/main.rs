@@ -8,3 +8,4 @@ mod lifecycle;
 mod links;
 mod servers;
 mod site;
+mod standby;
