@@ -38,8 +38,9 @@ const CLOCK_PAUSE: Duration = Duration::from_millis(500);
 /// stays below 10 s.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 
-/// How many messages, or reports, are handled before something else has its turn.
-const BATCH: usize = 256;
+/// How many messages, or reports, are handled before something else has its turn. Fewer than the embedded broker sends
+/// at a time (200), so that tests see the end of a batch.
+const BATCH: usize = 64;
 
 /// Differs from process to process, so that bridges cut off together do not return together.
 pub(crate) fn random_seed() -> u64 {
@@ -51,14 +52,15 @@ pub(crate) fn random_seed() -> u64 {
 enum End {
     Shutdown,
     Reset,
-    /// Another client has the MQTT session now.
-    TakenOver,
+    /// The connection is gone, and another bridge may have the MQTT session.
+    Lost,
 }
 
 /// What an event of the subscriber comes to.
 enum Happened {
     Message(Incoming),
-    TakenOver,
+    /// The connection is gone, and another bridge may have the session.
+    Lost,
     Nothing,
 }
 
@@ -66,7 +68,7 @@ enum Happened {
 enum Batch {
     /// A message for which there is no clock.
     Held(Incoming),
-    TakenOver,
+    Lost,
     Done,
 }
 
@@ -137,11 +139,11 @@ impl Bridge {
                     self.counts.resets += 1;
                     self.tell();
                 }
-                End::TakenOver => {
-                    tracing::warn!(broker = &*self.broker.name, "another bridge is active now");
-                    // What it does from now on is not seen here.
-                    self.relay.give_up();
-                    self.ledger = Ledger::new(self.config.pace());
+                End::Lost => {
+                    if self.relay.tally().in_flight > 0 {
+                        self.relay.give_up();
+                        self.ledger.reset();
+                    }
                     self.tell();
                     continue;
                 }
@@ -161,12 +163,11 @@ impl Bridge {
             .context("start the Kafka producer")?;
         let filters: Vec<&str> = self.config.subscribe.iter().map(String::as_str).collect();
         let mut subscriber = Subscriber::new(&self.broker.connector, &filters, random_seed());
-        subscriber = subscriber.with_pulse(&watch::pulse_topic(&self.broker.connector));
         if self.config.standby {
             subscriber = subscriber.with_presence(watch::presence(&self.broker.connector));
         }
         let mut end = self.relay_until_end(&mut subscriber, &mut outlet, shutdown).await;
-        if let Ok(before @ (End::Shutdown | End::TakenOver)) = end {
+        if let Ok(before @ (End::Shutdown | End::Lost)) = end {
             end = self.drain(&subscriber, &mut outlet).await.map(|()| before);
         }
         (self.connected, self.counts.connected) = (false, 0);
@@ -198,7 +199,7 @@ impl Bridge {
                 event = subscriber.next(), if reads => {
                     match self.all_happened(event, subscriber, &acks, outlet)? {
                         Batch::Done => {}
-                        Batch::TakenOver => return Ok(End::TakenOver),
+                        Batch::Lost => return Ok(End::Lost),
                         Batch::Held(message) => {
                             let told = "the clock is wrong; holding all messages until it is set";
                             tracing::error!("{told}");
@@ -271,22 +272,24 @@ impl Bridge {
         acks: &Acks,
         outlet: &mut Outlet,
     ) -> anyhow::Result<Batch> {
-        let mut next = Some(first);
-        for _ in 0..BATCH {
-            let Some(event) = next else { break };
+        let mut event = first;
+        for taken in 1.. {
             match self.happened(event)? {
                 Happened::Nothing => {}
-                Happened::TakenOver => return Ok(Batch::TakenOver),
+                Happened::Lost => return Ok(Batch::Lost),
                 Happened::Message(message) => {
                     if let Some(held) = self.received(message, acks, outlet) {
                         return Ok(Batch::Held(held));
                     }
                 }
             }
-            if !self.relay.has_room() {
+            // What is taken out of the queue has to be handled: a message that is dropped is lost until the next
+            // connection, and holds up the acknowledgements behind it.
+            if taken == BATCH || !self.relay.has_room() {
                 break;
             }
-            next = subscriber.ready();
+            let Some(next) = subscriber.ready() else { break };
+            event = next;
         }
         Ok(Batch::Done)
     }
@@ -319,12 +322,9 @@ impl Bridge {
                     if named { format!("brokers.{}: ", self.broker.name) } else { String::new() };
                 return Err(ConfigError::value(format!("{place}{denial}")).into());
             }
-            SubscriberEvent::Disconnected { error: LinkError::TakenOver, .. } => {
-                (self.connected, self.counts.connected) = (false, 0);
-                self.relay.apply(Event::Disconnected, &mut Vec::new());
-                if self.config.standby {
-                    return Ok(Happened::TakenOver);
-                }
+            SubscriberEvent::Disconnected { error: LinkError::TakenOver, .. }
+                if !self.config.standby =>
+            {
                 let client_id = &self.broker.connector.config().client_id;
                 return Err(anyhow!(
                     "keep the MQTT session: another client has come with the client id {client_id:?}; give each \
@@ -340,6 +340,7 @@ impl Bridge {
             }
         };
         self.relay.apply(event, &mut Vec::new());
-        Ok(Happened::Nothing)
+        let lost = event == Event::Disconnected && self.config.standby;
+        Ok(if lost { Happened::Lost } else { Happened::Nothing })
     }
 }

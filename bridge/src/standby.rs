@@ -2,18 +2,19 @@
 //!
 //! Two bridges with one client id may run on two machines; the MQTT broker lets one of them have the session. Whoever has
 //! it tells so on a retained topic (its *presence*: at once, every keep-alive, and as a last will that it has gone).
-//! A bridge begins as one that watches, and becomes one again when the session is taken from it.
+//! A bridge begins as one that watches, and becomes one again whenever its connection ends: brokers need not say (and
+//! Mosquitto 2.0.11 and rumqttd do not) that they have given the session to somebody else.
 //!
 //! ```text
-//!            nobody there, gone, or silent: after a pause
+//!       nobody there but itself, gone, or silent: after a pause
 //!   watching ──────────────────────────────────────────► active
 //!       ▲                                                   │
-//!       └── the session was taken over, or Kafka failed ────┘
+//!       └───── the connection has ended, or Kafka failed ───┘
 //! ```
 //!
 //! Races, and why they end well:
-//! - Both begin at once, or see the other go at once: each waits a random part of a pause. If both take over, the broker
-//!   tells the first that it lost the session; it watches, sees the other, and stays.
+//! - Both begin at once, or see the other go at once: each waits a random part of a pause. If both take over, the
+//!   connection of the first ends; it watches, sees the other, and stays.
 //! - The last will of a connection that was taken over comes after the birth of its successor: it names another instance
 //!   than the one that was seen last, and is ignored. (It comes only from brokers that ignore the will's delay.)
 //! - A broker that was restarted has forgotten what was retained: after the pause a watcher takes over from one
@@ -74,15 +75,17 @@ pub enum Seen {
 #[derive(Debug)]
 pub struct Watch {
     patience: Patience,
-    /// Who has the session, as far as is known.
+    /// Who watches.
+    own: String,
+    /// Who else has the session, as far as is known.
     active: Option<String>,
     deadline: Option<Duration>,
 }
 
 impl Watch {
     /// Begins to watch, without a connection.
-    pub fn new(patience: Patience) -> Self {
-        Self { patience, active: None, deadline: None }
+    pub fn new(patience: Patience, own: &str) -> Self {
+        Self { patience, own: own.to_owned(), active: None, deadline: None }
     }
 
     /// Notes what was seen at `now`.
@@ -91,6 +94,8 @@ impl Watch {
         match seen {
             Seen::Connected => self.deadline = Some(now + pause),
             Seen::Disconnected => (self.active, self.deadline) = (None, None),
+            // What it has told itself before its connection ended: nobody has told anything since.
+            Seen::Status(Status { instance, active: true }) if instance == self.own => {}
             Seen::Status(Status { instance, active: true }) => {
                 self.active = Some(instance);
                 self.deadline = Some(now + silence);
@@ -109,7 +114,7 @@ impl Watch {
         self.deadline
     }
 
-    /// Who has the session, as far as is known.
+    /// Who else has the session, as far as is known.
     pub fn active(&self) -> Option<&str> {
         self.active.as_deref()
     }
@@ -129,7 +134,7 @@ mod tests {
 
     /// The deadline after these have been seen, a second apart, counted from the last.
     fn deadline(seen: impl IntoIterator<Item = Seen>) -> Option<Duration> {
-        let (mut watch, mut now) = (Watch::new(PATIENCE), Duration::ZERO);
+        let (mut watch, mut now) = (Watch::new(PATIENCE, "own"), Duration::ZERO);
         for seen in seen {
             now += SECOND;
             watch.see(seen, now);
@@ -150,6 +155,13 @@ mod tests {
         let seen = [Seen::Connected, status("a", true)];
         assert_eq!(deadline(seen.clone()), Some(PATIENCE.silence));
         assert_eq!(deadline(seen.into_iter().chain([status("a", true)])), Some(PATIENCE.silence));
+    }
+
+    #[test]
+    fn what_it_told_itself_does_not_hold_it_back() {
+        assert_eq!(deadline([Seen::Connected, status("own", true)]), Some(Duration::ZERO));
+        let taken = [Seen::Connected, status("own", true), status("a", true)];
+        assert_eq!(deadline(taken), Some(PATIENCE.silence));
     }
 
     #[test]
@@ -212,7 +224,8 @@ mod tests {
                 Patience { pause: SECOND + 100 * Duration::from_millis(number as u64), ..PATIENCE };
             let (now, retained) = (self.now, self.retained.clone());
             let process = &mut self.processes[number];
-            (process.alive, process.active, process.watch) = (true, false, Watch::new(patience));
+            (process.alive, process.active, process.watch) =
+                (true, false, Watch::new(patience, &number.to_string()));
             process.watch.see(Seen::Connected, now);
             retained.into_iter().for_each(|status| process.watch.see(Seen::Status(status), now));
         }
@@ -263,7 +276,7 @@ mod tests {
         #[test]
         fn one_is_active_in_the_end_and_stays(steps in proptest::collection::vec(step(), 0..20)) {
             let process = || Process {
-                watch: Watch::new(PATIENCE), active: false, alive: false, refresh: Duration::ZERO,
+                watch: Watch::new(PATIENCE, ""), active: false, alive: false, refresh: Duration::ZERO,
             };
             let processes = (0..3).map(|_| process()).collect();
             let (now, switches) = (Duration::ZERO, 0);

@@ -36,11 +36,6 @@ fn topic(connector: &Connector) -> String {
     format!("weir-status/weir-bridge/{}", connector.config().client_id)
 }
 
-/// Where it finds out whether the broker still delivers: beside its presence, out of the machines' topics.
-pub(crate) fn pulse_topic(connector: &Connector) -> String {
-    format!("{}/pulse", topic(connector))
-}
-
 /// Waits until it is this process's turn. Returns false if it shall end before.
 ///
 /// # Errors
@@ -54,7 +49,7 @@ pub(crate) async fn turn(
     // Between half the pause and one and a half.
     let jitter = PAUSE.mul_f64((random_seed() % 1_000) as f64 / 1_000.0);
     let patience = Patience { pause: PAUSE / 2 + jitter, silence: REFRESHES * keep_alive };
-    let mut watch = Watch::new(patience);
+    let mut watch = Watch::new(patience, instance());
     let (begin, topic) = (Instant::now(), topic(connector));
     let client_id = format!("{}-standby-{}", connector.config().client_id, instance());
     let mut subscriber = Subscriber::new(&connector.passing(&client_id), &[&topic], random_seed());

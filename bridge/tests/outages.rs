@@ -4,7 +4,7 @@ mod line;
 
 use std::time::Duration;
 
-use line::{Line, SCALE, soon, weight};
+use line::{Line, SCALE, soon, time, weight};
 use weir_mqtt::{Connector, Subscriber, SubscriberEvent};
 
 const TOPIC: &str = "machine-weight";
@@ -34,6 +34,25 @@ async fn while_kafka_is_away_nothing_is_acknowledged_and_the_window_holds() {
     let counters = bridge.stop().await;
     assert_eq!((counters.received(), counters.forwarded(), counters.subscriptions()), (50, 50, 1));
     assert_eq!((line.count(TOPIC).await, line.first_keys(TOPIC).await), (50, keys(50)));
+}
+
+/// Messages and reports come in batches; a queue that is longer than any of them loses none at their seams, as one
+/// that took an event and did not handle it once did.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_queue_loses_nothing_between_batches() {
+    let mut line = Line::start().await;
+    // While its clock is wrong the bridge takes nothing, and as much as the broker sends at a time comes together.
+    line.config.limits.clock_not_before = time("2026-01-05T08:30:00Z");
+    let bridge = line.bridge().await;
+    line.publish(weights(0..3_000)).await;
+    line.clock.advance_to(time("2026-01-05T09:00:00Z"));
+    bridge.until_acknowledged(3_000).await;
+    let counters = bridge.stop().await;
+    assert_eq!(
+        (counters.received(), counters.forwarded(), counters.subscriptions()),
+        (3_000, 3_000, 1)
+    );
+    assert_eq!((line.count(TOPIC).await, line.first_keys(TOPIC).await), (3_000, keys(3_000)));
 }
 
 /// What finds librdkafka's queue full waits for its turn.

@@ -1,3 +1,5 @@
+//! Routes: what fits which, what is refused in the settings, and any topic at all.
+
 use proptest::prelude::*;
 
 use super::*;

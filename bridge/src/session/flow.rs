@@ -104,13 +104,17 @@ impl Bridge {
         acks: &Acks,
         outlet: &mut Outlet,
     ) -> anyhow::Result<Option<End>> {
-        let mut next = Some(first);
-        for _ in 0..BATCH {
-            let Some(report) = next else { break };
+        let mut report = first;
+        for taken in 1.. {
             if let Some(end) = self.reported(report, acks, outlet)? {
                 return Ok(Some(end));
             }
-            next = outlet.ready_report();
+            // A report that is taken has to be applied.
+            if taken == BATCH {
+                break;
+            }
+            let Some(next) = outlet.ready_report() else { break };
+            report = next;
         }
         Ok(None)
     }

@@ -35,9 +35,6 @@ pub enum LinkError {
     /// Nothing moved for this long, not even the answer to a ping.
     #[error("the broker has been silent for {0:?}")]
     Silent(Duration),
-    /// The broker takes messages and does not hand them out, not even to whom it acknowledges them.
-    #[error("the broker delivers nothing any more, though it answers")]
-    Deaf,
     /// The broker breaks a rule of MQTT that we rely on.
     #[error("the broker broke the protocol: {0}")]
     Protocol(&'static str),

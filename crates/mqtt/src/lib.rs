@@ -23,7 +23,6 @@ mod error;
 mod in_flight;
 mod presence;
 mod publisher;
-mod pulse;
 mod subscriber;
 
 pub use acks::{AckToken, Acks};

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use rumqttc::v5::Event;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, Filter, Packet, PubAckReason, Publish, RetainForwardRule, SubAck, SubscribeReasonCode,
+    ConnAck, Filter, Packet, Publish, RetainForwardRule, SubAck, SubscribeReasonCode,
 };
 use tokio::time::Instant;
 
@@ -25,7 +25,6 @@ use crate::connection::Connection;
 use crate::connector::{Connector, Session};
 use crate::error::LinkError;
 use crate::presence::{self, Presence};
-use crate::pulse::{Pulse, Step};
 
 /// A received message.
 #[derive(Debug)]
@@ -74,18 +73,11 @@ pub struct Subscriber {
     connector: Connector,
     filters: Vec<String>,
     presence: Option<Presence>,
-    /// Where it says something to itself, and whether that is heard.
-    pulse: Option<(String, Pulse)>,
-    began: Instant,
-    /// When somebody last waited for messages.
-    read_at: Instant,
     acks: Acks,
     backoff: Backoff,
     generation: u64,
     /// Whether the broker has accepted the present connection.
     accepted: bool,
-    /// How many SUBACKs have come on it.
-    answers: u32,
     link: Link,
 }
 
@@ -104,14 +96,10 @@ impl Subscriber {
             connector: connector.clone(),
             filters: filters.iter().map(|&filter| filter.to_owned()).collect(),
             presence: None,
-            pulse: None,
-            began: Instant::now(),
-            read_at: Instant::now(),
             acks: Acks::default(),
             backoff: Backoff::new(config.reconnect_min, config.reconnect_max, seed),
             generation: 0,
             accepted: false,
-            answers: 0,
             link: Link::Down { until: Instant::now() },
         }
     }
@@ -120,15 +108,6 @@ impl Subscriber {
     #[must_use]
     pub fn with_presence(mut self, presence: Presence) -> Self {
         self.presence = Some(presence);
-        self
-    }
-
-    /// Finds out, whenever nothing has come for a keep-alive, whether the broker still delivers: by a message to itself on
-    /// this topic. One that does not is left, and connected to anew. A broker that allows no such message is believed.
-    #[must_use]
-    pub fn with_pulse(mut self, topic: &str) -> Self {
-        let interval = self.connector.config().keep_alive;
-        self.pulse = Some((topic.to_owned(), Pulse::new(interval)));
         self
     }
 
@@ -165,69 +144,20 @@ impl Subscriber {
     /// `receive-maximum`; connecting again happens only in here.
     pub async fn next(&mut self) -> SubscriberEvent {
         loop {
-            self.reads();
-            let due = self.pulse.as_ref().and_then(|(_, pulse)| pulse.due());
-            let due = due.map(|due| self.began + due).filter(|_| self.accepted);
             match &mut self.link {
                 Link::Down { until } => {
                     tokio::time::sleep_until(*until).await;
                     self.connect();
                 }
-                Link::Up { connection, .. } => tokio::select! {
-                    biased;
-                    event = connection.next() => {
-                        let ended = || Err(LinkError::Ended("without a reason".into()));
-                        match event.unwrap_or_else(ended).and_then(|event| self.apply(event)) {
-                            Ok(Some(event)) => return event,
-                            Ok(None) => {}
-                            Err(error) => return self.disconnect(error),
-                        }
+                Link::Up { connection, .. } => {
+                    let event = connection.next().await;
+                    let ended = || Err(LinkError::Ended("without a reason".into()));
+                    match event.unwrap_or_else(ended).and_then(|event| self.apply(event)) {
+                        Ok(Some(event)) => return event,
+                        Ok(None) => {}
+                        Err(error) => return self.disconnect(error),
                     }
-                    () = tokio::time::sleep_until(due.unwrap_or(self.began)), if due.is_some() => {
-                        if let Some(error) = self.beat() {
-                            return self.disconnect(error);
-                        }
-                    }
-                },
-            }
-        }
-    }
-
-    /// Somebody reads. What could not come because nobody did proves nothing.
-    fn reads(&mut self) {
-        let (now, pause) = (Instant::now(), self.connector.config().keep_alive / 2);
-        if now.duration_since(self.read_at) > pause {
-            self.heard();
-        }
-        self.read_at = now;
-    }
-
-    fn heard(&mut self) {
-        let now = self.began.elapsed();
-        if let Some((_, pulse)) = &mut self.pulse {
-            pulse.heard(now);
-        }
-    }
-
-    /// It is time for the pulse. Returns why the connection is to be given up.
-    fn beat(&mut self) -> Option<LinkError> {
-        let now = self.began.elapsed();
-        let (topic, pulse) = self.pulse.as_mut()?;
-        if self.acks.outstanding() > 0 {
-            // The broker may be waiting for us.
-            pulse.heard(now);
-            return None;
-        }
-        match pulse.step(now) {
-            Step::Nothing => None,
-            Step::Deaf => Some(LinkError::Deaf),
-            Step::Beat => {
-                if let Link::Up { connection, .. } = &self.link {
-                    let (client, payload) = (&connection.client, Bytes::from_static(b"pulse"));
-                    // If there is no room it does not come back, and the connection is given up: as well.
-                    drop(client.try_publish(topic.as_str(), QoS::AtLeastOnce, false, payload));
                 }
-                None
             }
         }
     }
@@ -279,15 +209,8 @@ impl Subscriber {
     fn apply(&mut self, event: Event) -> Result<Option<SubscriberEvent>, LinkError> {
         match event {
             Event::Incoming(Packet::ConnAck(connack)) => self.connected(&connack).map(Some),
-            Event::Incoming(Packet::SubAck(suback)) => self.subscribed(&suback),
-            Event::Incoming(Packet::Publish(publish)) => self.received(publish),
-            Event::Incoming(Packet::PubAck(puback)) => {
-                // The only message of ours that is acknowledged is the pulse.
-                if puback.reason == PubAckReason::NotAuthorized {
-                    self.deny_pulse();
-                }
-                Ok(None)
-            }
+            Event::Incoming(Packet::SubAck(suback)) => self.subscribed(&suback).map(Some),
+            Event::Incoming(Packet::Publish(publish)) => self.received(publish).map(Some),
             _ => Ok(None),
         }
     }
@@ -311,34 +234,11 @@ impl Subscriber {
             filter: self.filters.join(" "),
             reason: "not a valid topic filter".into(),
         })?;
-        if let Some((topic, _)) = &self.pulse {
-            // Its answer is the second one.
-            drop(client.try_subscribe(topic.as_str(), QoS::AtLeastOnce));
-        }
-        (self.answers, self.read_at) = (0, Instant::now());
-        self.heard();
         let session_present = connack.session_present;
         Ok(SubscriberEvent::Connected { generation: self.generation, session_present })
     }
 
-    fn deny_pulse(&mut self) {
-        if let Some((topic, pulse)) = &mut self.pulse {
-            tracing::warn!(
-                topic,
-                "the broker does not allow the pulse; it is believed that it delivers"
-            );
-            pulse.deny();
-        }
-    }
-
-    fn subscribed(&mut self, suback: &SubAck) -> Result<Option<SubscriberEvent>, LinkError> {
-        self.answers += 1;
-        if self.answers > 1 {
-            if !matches!(suback.return_codes[..], [SubscribeReasonCode::Success(_)]) {
-                self.deny_pulse();
-            }
-            return Ok(None);
-        }
+    fn subscribed(&self, suback: &SubAck) -> Result<SubscriberEvent, LinkError> {
         for (filter, code) in self.filters.iter().zip(&suback.return_codes) {
             // At most once would mean messages that nobody holds while we do not.
             if !matches!(code, SubscribeReasonCode::Success(qos) if *qos != QoS::AtMostOnce) {
@@ -346,23 +246,18 @@ impl Subscriber {
                 return Err(LinkError::Subscription { filter, reason });
             }
         }
-        Ok(Some(SubscriberEvent::Subscribed { generation: self.generation }))
+        Ok(SubscriberEvent::Subscribed { generation: self.generation })
     }
 
-    fn received(&mut self, publish: Publish) -> Result<Option<SubscriberEvent>, LinkError> {
-        self.heard();
+    fn received(&self, publish: Publish) -> Result<SubscriberEvent, LinkError> {
         let token = self.acks.received(&publish);
         let token = token.ok_or(LinkError::Protocol("more messages than packet ids"))?;
-        if self.pulse.as_ref().is_some_and(|(topic, _)| publish.topic == topic.as_bytes()) {
-            self.acks.ack(token);
-            return Ok(None);
-        }
-        Ok(Some(SubscriberEvent::Message(Incoming {
+        Ok(SubscriberEvent::Message(Incoming {
             generation: self.generation,
             topic: String::from_utf8_lossy(&publish.topic).into_owned(),
             payload: publish.payload,
             properties: publish.properties.map_or_else(Vec::new, |all| all.user_properties),
             token,
-        })))
+        }))
     }
 }

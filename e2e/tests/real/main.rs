@@ -9,3 +9,4 @@ mod links;
 mod plant;
 mod servers;
 mod site;
+mod standby;
