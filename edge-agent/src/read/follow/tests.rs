@@ -6,6 +6,8 @@ use crate::read::form::tests::form;
 use crate::read::{EventChoice, Format};
 use proptest::prelude::*;
 use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A directory with a file to follow.
 struct Place {
@@ -102,12 +104,23 @@ struct Writer {
     /// The text that the file of that name holds, if anything was written to it.
     present: Option<usize>,
     texts: Vec<Vec<u8>>,
+    /// The last text to which anything was ever added.
+    last: usize,
 }
 
 impl Writer {
     fn new(dated: bool) -> Self {
-        let (open, present, texts, pending) = (None, None, Vec::new(), Vec::new());
-        Self { place: Place::new(), dated, rotations: 0, number: 0, pending, open, present, texts }
+        Self {
+            place: Place::new(),
+            dated,
+            rotations: 0,
+            number: 0,
+            pending: Vec::new(),
+            open: None,
+            present: None,
+            texts: Vec::new(),
+            last: 0,
+        }
     }
 
     fn write(&mut self, bytes: usize) {
@@ -127,6 +140,7 @@ impl Writer {
         let part: Vec<u8> = self.pending.drain(..bytes).collect();
         file.write_all(&part).expect("written");
         texts[*text].extend(part);
+        self.last = self.last.max(*text);
     }
 
     fn rotate(&mut self) {
@@ -165,12 +179,14 @@ impl Writer {
 
     /// All lines. The last one of a text counts without its end when another text has followed.
     fn lines(&self) -> Vec<String> {
-        let last = self.texts.iter().rposition(|text| !text.is_empty()).unwrap_or(0);
         let mut lines = Vec::new();
         for (place, text) in self.texts.iter().enumerate() {
             let text = String::from_utf8_lossy(text);
-            let whole =
-                if place == last { text.rfind('\n').map_or(0, |end| end + 1) } else { text.len() };
+            let whole = if place >= self.last {
+                text.rfind('\n').map_or(0, |end| end + 1)
+            } else {
+                text.len()
+            };
             lines.extend(
                 text[..whole].split('\n').filter(|line| !line.is_empty()).map(str::to_owned),
             );
@@ -245,6 +261,67 @@ proptest! {
         let (read, written) = run(dated, &acts);
         prop_assert_eq!(read, written);
     }
+}
+
+/// The reader looks at any moment of a rotation: between two reads the writer may write, rename and go on.
+#[test]
+fn a_writer_in_a_hurry_is_followed() {
+    const LINES: u64 = 1_500;
+    // A rotation each so many lines. The writer stays a few files ahead at most; older ones are deleted.
+    for (dated, each) in [(true, 2), (true, 3), (false, 100)] {
+        let mut writer = Writer::new(dated);
+        let mut follower = writer.place.follow(Start::First);
+        let read = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&read);
+        let writing = std::thread::spawn(move || {
+            for number in 0..LINES {
+                writer.pending = format!("{number}\n").into_bytes();
+                writer.write(writer.pending.len());
+                // A reader that was never there would have no file to go on from.
+                while number > 0
+                    && seen.load(Ordering::SeqCst) + 3 * each < number.max(3 * each + 1)
+                {
+                    std::hint::spin_loop();
+                }
+                if number % each == each - 1 {
+                    writer.rotate();
+                    writer.open = None;
+                    if dated && writer.rotations > 9 {
+                        let old = format!("-2026{:04}", writer.rotations - 9);
+                        std::fs::remove_file(writer.place.named(&old)).expect("removed");
+                    }
+                }
+            }
+            writer
+        });
+        for next in 0..LINES {
+            let event = loop {
+                match follower.step() {
+                    Ok(Step::Event(event)) => break event,
+                    Ok(Step::End) => unreachable!("it is followed"),
+                    Ok(Step::Idle) | Err(_) => std::hint::spin_loop(),
+                }
+            };
+            assert_eq!(text(&event), next.to_string());
+            read.store(next + 1, Ordering::SeqCst);
+        }
+        drop(writing.join().expect("no panic"));
+    }
+}
+
+/// Between the last read and the look for a successor the writer adds a line, rotates and goes on.
+#[test]
+fn a_line_just_before_a_rotation_is_read() {
+    let place = Place::new();
+    place.write("1\n");
+    let mut follower = place.follow(Start::First);
+    assert_eq!(lines(&mut follower), ["1"]);
+    assert!(matches!(follower.fill(), Ok(Filled::Nothing)));
+    place.write("2\n");
+    place.rename("", ".1");
+    place.write("3\n");
+    assert_eq!(follower.at_end().expect("readable"), None);
+    assert_eq!(lines(&mut follower), ["2", "3"]);
 }
 
 /// Stopped behind every single line, in every file of a chain, with everything rotated since.
