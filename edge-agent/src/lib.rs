@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! sampler ─► gate ─► outbox ─► publisher ─► broker
-//! (simulate   (pace,  (bounded,   (one connection,
-//!  or replay)  lockstep) resends)  QoS 1)
+//! (simulate,  (pace,  (bounded,   (one connection,
+//!  replay,     lockstep) resends)  QoS 1)
+//!  read)
 //! ```
 //! The [`Sampler`]s yield [`Event`]s in the order in which they are to be sent. A [`Gate`] holds each of
 //! them back until its time has come. The [`Outbox`] keeps them until the broker's PUBACK. [`run`]
