@@ -33,7 +33,7 @@ Examples:
   weir-agent replay --csv fish.csv
       Send a table with a header, in real time.
   weir-agent read file /var/log/line.jsonl --follow
-      Send lines of JSON as a machine writes them, over rotations and restarts.
+      Send lines of JSON as a machine writes them, over rotations of the file.
   weir-agent read tcp 7000 --format csv --columns Fish_Id,Species,Length,Height
       Send rows that programs of this machine write to port 7000.
   some-program | weir-agent read stdin --event measurement

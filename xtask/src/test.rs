@@ -14,12 +14,13 @@ use crate::services::{self, Server};
 use crate::tools::{self, Tool};
 
 /// The features behind which the tests against real servers are.
-pub(crate) const SERVER_FEATURES: &str = "weir-e2e/servers,weir-host/servers";
+pub(crate) const SERVER_FEATURES: &str = "weir-e2e/servers,weir-host/servers,weir-agent/servers";
 
 /// What they need besides the servers' own tools.
-const TOOLS: [&Tool; 5] = [
+const TOOLS: [&Tool; 6] = [
     &tools::KCAT,
     &tools::MOSQUITTO_CLIENTS,
+    &tools::NETCAT,
     &tools::OPENSSL,
     &tools::OPENSSL_HEADERS,
     &tools::PKG_CONFIG,

@@ -35,6 +35,8 @@ pub(crate) const GO: Tool = Tool {
 };
 pub(crate) const KCAT: Tool =
     Tool { what: "kcat", package: "kafkacat", is_there: || find("kcat").is_some() };
+pub(crate) const NETCAT: Tool =
+    Tool { what: "nc, OpenBSD's", package: "netcat-openbsd", is_there: || find("nc").is_some() };
 pub(crate) const OPENSSL: Tool = Tool {
     what: "openssl, version 3 or newer",
     package: "openssl",

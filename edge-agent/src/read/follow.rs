@@ -124,21 +124,31 @@ impl Follower {
                 Filled::Nothing if !self.follows => {
                     return Ok(self.rest().map_or(Step::End, Step::Event));
                 }
-                Filled::Nothing => match self.successor()? {
-                    None => {
-                        self.leaves = false;
-                        return Ok(Step::Idle);
+                Filled::Nothing => {
+                    if let Some(step) = self.at_end()? {
+                        return Ok(step);
                     }
-                    Some(_) if !self.leaves => self.leaves = true,
-                    Some(next) => {
-                        if let Some(event) = self.rest() {
-                            return Ok(Step::Event(event));
-                        }
-                        self.go_over(&next)?;
-                    }
-                },
+                }
             }
         }
+    }
+
+    /// Goes over to the next file, or says what there is instead. A successor that is seen now may have got its bytes after
+    /// the last read, and the present file some before: so it is read once more before it is left.
+    fn at_end(&mut self) -> io::Result<Option<Step>> {
+        let Some(next) = self.successor()? else {
+            self.leaves = false;
+            return Ok(Some(Step::Idle));
+        };
+        if !self.leaves {
+            self.leaves = true;
+            return Ok(None);
+        }
+        if let Some(event) = self.rest() {
+            return Ok(Some(Step::Event(event)));
+        }
+        self.go_over(&next)?;
+        Ok(None)
     }
 
     /// An event from the chunk.

@@ -45,7 +45,7 @@ pub enum EventChoice {
 pub enum Source {
     /// Standard input. Ends with it. What is in the pipe when the agent dies is lost.
     Stdin,
-    /// A file: to its end, or as it grows and is rotated. Nothing is lost or taken twice.
+    /// A file: to its end, or as it grows and is rotated, each line once.
     File(FileSource),
     /// Connections to a port, line by line. Does not end. Nothing is answered: a client never learns whether a
     /// line was taken, and what is in the connection when the agent dies is lost. A machine that must not lose

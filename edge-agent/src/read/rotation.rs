@@ -7,11 +7,15 @@
 //! number is older and a later date is newer. The file with the name itself is the newest.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How often a directory is listed until it holds still: a rotation is a handful of renames.
+const LISTS_MAX: usize = 20;
 
 /// A file beside the one that is followed, or that one.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,14 +44,34 @@ fn mix(inode: u64, born: u64) -> u64 {
 }
 
 /// Every file whose name begins as that of `path`. None if the directory is not there.
+///
+/// A file that is renamed while a directory is listed may be in the list twice or not at all, and then it would be passed
+/// over: two lists in succession must be the same.
 pub(super) fn family(path: &Path) -> io::Result<Vec<Found>> {
+    let mut before = list(path)?;
+    for _ in 0..LISTS_MAX {
+        let now = list(path)?;
+        match (before, now) {
+            (Some(before), Some(now)) if names(&before) == names(&now) => return Ok(now),
+            (_, now) => before = now,
+        }
+    }
+    Err(io::Error::other("its directory changes faster than it can be listed"))
+}
+
+fn names(files: &[Found]) -> BTreeSet<(&str, u64)> {
+    files.iter().map(|file| (file.suffix.as_str(), file.id)).collect()
+}
+
+/// The same, or `None` if one of them was gone as soon as it was found.
+fn list(path: &Path) -> io::Result<Option<Vec<Found>>> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
     let entries = match folder.read_dir() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(Vec::new())),
         entries => entries?,
     };
     let mut family = Vec::new();
@@ -55,10 +79,13 @@ pub(super) fn family(path: &Path) -> io::Result<Vec<Found>> {
         let entry = entry?;
         let other = entry.file_name().to_string_lossy().into_owned();
         let Some(suffix) = other.strip_prefix(&name) else { continue };
-        // The path may be a link, and what is looked at may be gone by now.
+        // The path itself may be a link.
         let path = if suffix.is_empty() { path.to_owned() } else { entry.path() };
         let file = match path.metadata() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && entry.path().is_symlink() => {
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
         if file.is_file() {
@@ -66,7 +93,7 @@ pub(super) fn family(path: &Path) -> io::Result<Vec<Found>> {
             family.push(Found { path, id, bytes, modified, suffix: suffix.to_owned() });
         }
     }
-    Ok(family)
+    Ok(Some(family))
 }
 
 /// The file itself and those rotated away from it, oldest first.
@@ -114,7 +141,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn names(files: &[Found]) -> Vec<&str> {
+    fn suffixes(files: &[Found]) -> Vec<&str> {
         files.iter().map(|file| file.suffix.as_str()).collect()
     }
 
@@ -132,9 +159,9 @@ mod tests {
 
     #[test]
     fn numbers_fall_dates_rise_and_times_decide() {
-        let check = |suffixes: &[&str], expected: &[&str]| {
-            let (_dir, path) = folder(suffixes);
-            assert_eq!(names(&generations(&path).expect("readable")), expected);
+        let check = |files: &[&str], expected: &[&str]| {
+            let (_dir, path) = folder(files);
+            assert_eq!(suffixes(&generations(&path).expect("readable")), expected);
         };
         check(&["", ".1", ".10", ".2", ".1"], &[".10", ".2", ".1", ""]);
         check(
@@ -149,9 +176,9 @@ mod tests {
         let (_dir, path) = folder(&["", ".1", ".2"]);
         let files = generations(&path).expect("readable");
         let after = |id, modified| successors(&path, id, modified).expect("readable");
-        assert_eq!(names(&after(files[1].id, files[1].modified)), [""]);
-        assert_eq!(names(&after(17, files[0].modified)), [".1", ""]);
-        assert_eq!(names(&after(17, files[1].modified)), [""]);
+        assert_eq!(suffixes(&after(files[1].id, files[1].modified)), [""]);
+        assert_eq!(suffixes(&after(17, files[0].modified)), [".1", ""]);
+        assert_eq!(suffixes(&after(17, files[1].modified)), [""]);
     }
 
     #[test]
