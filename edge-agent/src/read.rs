@@ -7,12 +7,12 @@
 //! file   ─► (one for each source,            form:   a line to kind, payload and time
 //! tcp    ─►  or client)
 //! ```
-//! A file also says where it goes on behind each event ([`Position`](crate::Position)); the other two cannot be read
+//! A file also says where it goes on behind each event ([`Position`]); the other two cannot be read
 //! again, and say zero. Reading never paces and never judges: what cannot be read as an event is passed on as it is, for
 //! the bridge to set aside. The only thing that is not passed on is the part of a line that lies behind the size limit;
 //! what is left of such a line is one byte above the limit, so whoever takes the events counts it as too large.
 //!
-//! **Invariants.** Each source holds at most one line up to the limit, one chunk and [`AHEAD`] events (TCP: a line and a
+//! **Invariants.** Each source holds at most one line up to the limit, one chunk and 64 events (TCP: a line and a
 //! chunk for each client). When events are not taken, nothing is read. Dropping the future that waits for the next event
 //! loses none; dropping the stream loses only what it never yielded. No `await` waits for a disk.
 
