@@ -131,7 +131,7 @@ pub(crate) fn build(root: &Path, machine: Machine) -> Result<PathBuf> {
         }
     };
     let build = if machine.target().is_some() { "zigbuild" } else { "build" };
-    command.args([build, "--locked", "--profile", "dist", "--package", "weir-agent"]);
+    command.args([build, "--locked", "--profile", "edge", "--package", "weir-agent"]);
     match machine {
         Machine::Armv7 => command.args(["--target", &format!("{}.{GLIBC}", machine.name())]),
         Machine::Aarch64 => command.args(["--target", machine.name()]),
@@ -139,7 +139,7 @@ pub(crate) fn build(root: &Path, machine: Machine) -> Result<PathBuf> {
     };
     execute(command.current_dir(root))?;
     let folder = Metadata::read(root)?.target_folder()?.join(machine.target().unwrap_or_default());
-    Ok(folder.join("dist/weir-agent"))
+    Ok(folder.join("edge/weir-agent"))
 }
 
 /// The PATH with this folder before all others: cargo-zigbuild asks the first Python for Zig.

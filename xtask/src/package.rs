@@ -43,6 +43,11 @@ pub(crate) const PACKAGES: [Package; 3] = [
 ];
 
 impl Package {
+    /// How it is built: see the workspace's manifest.
+    fn profile(&self) -> &'static str {
+        if self.name == "weir-agent" { "edge" } else { "dist" }
+    }
+
     /// Options of cargo for the features that it is shipped with.
     pub(crate) fn features(&self) -> Vec<String> {
         match self.features {
@@ -107,7 +112,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 fn build(root: &Path, package: &Package) -> Result<()> {
     let mut command = Command::new(cargo());
-    command.args(["build", "--locked", "--profile", "dist", "--package", package.name]);
+    command.args(["build", "--locked", "--profile", package.profile(), "--package", package.name]);
     execute(command.args(package.features()).current_dir(root))
 }
 
@@ -117,7 +122,8 @@ fn pack(root: &Path, package: &Package, machine: Machine) -> Result<PathBuf> {
     let folder = root.join("target/packages");
     fs::create_dir_all(&folder).context("create target/packages")?;
     let mut command = Command::new(tool);
-    command.args(["--no-build", "--locked", "--profile", "dist", "--package", package.name]);
+    command.args(["--no-build", "--locked", "--profile", package.profile()]);
+    command.args(["--package", package.name]);
     command.arg("--output").arg(&folder);
     if let Some(target) = machine.target() {
         // What the package depends on cannot be asked of a program of another machine: the manifest says it.

@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use serde::Serialize;
+use tokio_util::task::AbortOnDropHandle;
 use weir_embedded::mqtt::EmbeddedMqtt;
 use weir_mqtt::{Connector, Message, MqttConfig, bare};
 
@@ -83,6 +84,8 @@ pub(super) async fn execute(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let broker = arguments.mqtt.or_else(|| embedded.as_ref().map(EmbeddedMqtt::address));
     let broker = broker.context("a broker")?;
+    // A broker tells publishers when nobody listens, and the agent then holds its records back.
+    let _listener = listen(broker).await?;
     let mut rounds = Vec::new();
     for _ in 0..arguments.rounds {
         rounds.push(round(arguments, broker).await?);
@@ -105,6 +108,24 @@ pub(super) async fn execute(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let text = if arguments.json { serde_json::to_string(&report)? + "\n" } else { table(&report) };
     output::is_read(std::io::stdout().write_all(text.as_bytes())).map(drop)
+}
+
+/// Somebody who receives everything, for as long as the handle lives.
+async fn listen(broker: SocketAddr) -> anyhow::Result<AbortOnDropHandle<()>> {
+    let config = MqttConfig::new(&broker.ip().to_string(), broker.port(), "weir-bench-listener");
+    let connector = Connector::new(&config)?;
+    let (ready, listens) = tokio::sync::oneshot::channel();
+    let receiving = tokio::spawn(async move {
+        // If it fails, what is measured stands still, and that is told.
+        drop(
+            bare::receive(&connector, "weir/#", u64::MAX, move || {
+                ready.send(()).ok();
+            })
+            .await,
+        );
+    });
+    listens.await.context("subscribe at the broker")?;
+    Ok(AbortOnDropHandle::new(receiving))
 }
 
 fn table(report: &Report) -> String {
