@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use weir_e2e::fleet::{Fleet, Size};
+use weir_e2e::fleet::{Fleet, Size, report};
 use weir_e2e::process::{PATIENCE, Process, built};
 use weir_e2e::servers::{KAFKA, MQTT, address};
 
@@ -96,7 +96,7 @@ fn a_full_disk_holds_the_machine_back_until_there_is_room() {
         std::thread::sleep(Duration::from_millis(20));
     }
     let resumed = began.elapsed();
-    println!("{{\"row\":\"R-1\",\"resumed_s\":{:.1}}}", resumed.as_secs_f64());
+    report(&format!("{{\"row\":\"R-1\",\"resumed_s\":{:.1}}}", resumed.as_secs_f64()));
     let bridge = fleet.bridge(address(MQTT).parse().expect("an address"), &[]);
     way.proxy.open();
     let Cramped { agent, .. } = cramped;
@@ -127,7 +127,10 @@ fn a_full_disk_drops_the_oldest_where_the_settings_say_so() {
     let outcome = fleet.outcome();
     let dropped = printed.split_once("dropped ").and_then(|(_, rest)| rest.split(' ').next());
     let dropped: usize = dropped.expect("a count").parse().expect("a number");
-    println!("{{\"row\":\"R-1 drop-oldest\",\"dropped\":{dropped},\"lost\":{}}}", outcome.lost);
+    report(&format!(
+        "{{\"row\":\"R-1 drop-oldest\",\"dropped\":{dropped},\"lost\":{}}}",
+        outcome.lost
+    ));
     assert!(outcome.lost > 1_000);
     assert_eq!((outcome.lost, outcome.gaps), (dropped, dropped as u64), "{outcome:?}");
     assert_eq!((outcome.dup_effective, outcome.reordered), (0, 0));

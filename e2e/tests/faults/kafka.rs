@@ -5,7 +5,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use weir_e2e::fleet::Size;
+use weir_e2e::fleet::{Size, report};
 use weir_e2e::process::built;
 use weir_e2e::servers::{MQTT, address};
 
@@ -41,10 +41,10 @@ fn kafka_is_silent_and_then_restarted() {
             assert!(run.agents.iter_mut().all(weir_e2e::process::Process::is_running), "confirmed");
         }
         kafka("resume");
-        println!(
+        report(&format!(
             "{{\"row\":\"N-4\",\"silence_s\":{},\"bridge_peak_kib\":{peak}}}",
             silence().as_secs()
-        );
+        ));
         assert!(peak < BRIDGE_KIB_MAX, "{peak} KiB");
         run.trouble(2, (300, 1_000), |_| kafka("restart"));
         run.check("N-4, C-4");

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use weir_e2e::fleet::{Fleet, Size};
+use weir_e2e::fleet::{Fleet, Size, report};
 use weir_e2e::servers::{KAFKA, MQTT, address};
 use weir_e2e::way::Way;
 use weir_embedded::proxy::Weather;
@@ -24,6 +24,11 @@ impl Ways {
     fn new() -> Self {
         let broker: SocketAddr = address(MQTT).parse().expect("an address");
         Self { agents: Way::new(broker), bridge: Way::new(broker) }
+    }
+
+    fn set(&self, weather: Weather) {
+        self.agents.proxy.set(weather);
+        self.bridge.proxy.set(weather);
     }
 
     fn run(&self, seed: u64, size: Size) -> Run {
@@ -75,20 +80,20 @@ fn a_silent_network_is_seen_within_two_keep_alives() {
     let mut agent = fleet.agent_that_stays(0, ways.agents.proxy.address());
     agent.await_line("connected to the broker");
     let silent = Weather { silent: true, ..Weather::default() };
-    (ways.agents.proxy.set(silent), ways.bridge.proxy.set(silent));
+    ways.set(silent);
     let began = Instant::now();
     agent.await_line("no connection to the broker");
     let agent_saw = began.elapsed();
     bridge.await_line("not connected to the MQTT broker");
     let bridge_saw = began.elapsed();
-    println!(
+    report(&format!(
         "{{\"row\":\"N-2\",\"keep_alive_s\":5,\"agent_s\":{:.1},\"bridge_s\":{:.1}}}",
         agent_saw.as_secs_f64(),
         bridge_saw.as_secs_f64()
-    );
+    ));
     let limit = 2 * KEEP_ALIVE + Duration::from_secs(1);
     assert!(agent_saw <= limit && bridge_saw <= limit, "{agent_saw:?} {bridge_saw:?}");
-    (ways.agents.proxy.set(Weather::default()), ways.bridge.proxy.set(Weather::default()));
+    ways.set(Weather::default());
     agent.terminate();
     bridge.terminate();
     fleet.check("N-2", 0, began.elapsed());

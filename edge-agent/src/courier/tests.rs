@@ -1,3 +1,5 @@
+//! Single decisions of the courier. Its random histories are in `schedules`.
+
 use super::*;
 
 const OLD: Epoch = Epoch::from_bytes([1; 16]);
