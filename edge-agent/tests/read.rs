@@ -1,6 +1,7 @@
 //! The agent as a process that reads what other programs write: a shell that rotates a file, a pipe, a port.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
@@ -17,6 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Line {
     broker: EmbeddedMqtt,
     messages: mpsc::Receiver<(String, Bytes)>,
+    state: tempfile::TempDir,
+}
+
+/// The agent with a spool in this folder. No bridge is here: the broker's acknowledgements stand for its own.
+fn program(state: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir-agent"));
+    command.env("STATE_DIRECTORY", state).env("WEIR__DELIVERY__UNTIL", "broker");
+    command
 }
 
 impl Line {
@@ -47,11 +56,12 @@ impl Line {
             }
         });
         timeout(PATIENCE, subscribed).await.expect("in time").expect("subscribed");
-        Self { broker, messages }
+        let state = tempfile::tempdir().expect("a folder");
+        Self { broker, messages, state }
     }
 
     fn agent(&self, arguments: &[&str]) -> Agent {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_weir-agent"));
+        let mut command = program(self.state.path());
         command.args(["--broker", &self.broker.address().to_string(), "read"]).args(arguments);
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn().expect("the agent starts");
@@ -135,7 +145,7 @@ async fn a_file_that_a_shell_rotates_arrives_whole_and_in_order() {
     assert_eq!(line.next(500).await, (0..500).map(expected).collect::<Vec<_>>());
     agent.stop();
     let printed = agent.ends().await;
-    assert!(printed.starts_with("taken 501  acknowledged 501"), "{printed}");
+    assert!(printed.starts_with("found 0  taken 501  confirmed 501"), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,14 +165,15 @@ async fn a_pipe_ends_the_run_with_its_last_line() {
     ];
     assert_eq!(line.next(3).await, expected);
     let printed = agent.ends().await;
-    assert!(printed.starts_with("taken 3  acknowledged 3"), "{printed}");
+    assert!(printed.starts_with("found 0  taken 3  confirmed 3"), "{printed}");
     assert!(printed.contains("too large 1"), "{printed}");
 }
 
 #[test]
 fn what_cannot_be_read_is_said_at_once() {
+    let state = tempfile::tempdir().expect("a folder");
     let check = |arguments: &[&str], message: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_weir-agent"));
+        let mut command = program(state.path());
         let output = command.arg("read").args(arguments).output().expect("the agent runs");
         let log = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {log}");
@@ -212,5 +223,5 @@ async fn lines_of_netcat_arrive_and_those_of_a_client_in_order() {
     }
     agent.stop();
     let printed = agent.ends().await;
-    assert!(printed.starts_with("taken 804  acknowledged 804"), "{printed}");
+    assert!(printed.starts_with("found 0  taken 804  confirmed 804"), "{printed}");
 }
