@@ -35,6 +35,8 @@ pub struct Process {
     child: Child,
     lines: Receiver<String>,
     log: String,
+    /// Where an agent has its spool, if its settings do not say.
+    state: Option<tempfile::TempDir>,
 }
 
 impl Process {
@@ -46,8 +48,11 @@ impl Process {
     pub fn start_with(name: &str, arguments: &[&str], environment: &[(&str, String)]) -> Self {
         let mut command = Command::new(built(name));
         command.envs(environment.iter().map(|(name, value)| (name, value)));
-        command.args(arguments);
-        Self::start_command(name, &mut command)
+        let state = tempfile::tempdir().expect("a folder");
+        command.env("STATE_DIRECTORY", state.path()).args(arguments);
+        let mut process = Self::start_command(name, &mut command);
+        process.state = Some(state);
+        process
     }
 
     /// Starts a program that is not ours.
@@ -61,7 +66,7 @@ impl Process {
             // Ends when the process does: nobody else holds the other end.
             errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        Self { name: name.to_owned(), child, lines, log: String::new() }
+        Self { name: name.to_owned(), child, lines, log: String::new(), state: None }
     }
 
     /// What it has logged, as far as it was read.

@@ -160,8 +160,8 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let (epoch, seed) = random()?;
     let directory = config.spool_directory()?;
     let record_max = config.limits.sample_bytes_max;
-    let backlog =
-        Backlog::open(&directory, &config.spool, record_max, epoch).map_err(ConfigError::value)?;
+    let backlog = Backlog::open(&directory, &config.spool, record_max, epoch)
+        .map_err(|error| ConfigError::value(format_args!("{:#}", anyhow::Error::from(error))))?;
     let (sampler, speed) = open(&mut config, source, backlog.position())?;
     let shutdown = shutdown_on_signals().context("listen for signals")?;
     let (gate, progress) = (Pace::new(speed), Progress::default());

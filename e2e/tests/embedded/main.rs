@@ -126,7 +126,7 @@ fn simulate(brokers: &Brokers) {
     let events = FISH.to_string();
     let arguments = ["--broker", &mqtt, "simulate", "--events", &events, "--speed", "max"];
     let printed = complete("weir-agent", &arguments);
-    assert!(printed.starts_with("taken 360  acknowledged 360"), "{printed}");
+    assert!(printed.starts_with("found 0  taken 360  confirmed 360"), "{printed}");
 }
 
 /// Whatever starts first waits for the rest.

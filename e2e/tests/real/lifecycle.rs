@@ -79,7 +79,7 @@ async fn orderly_ends_lose_nothing() {
             services = [bridge, start_host()];
         }
         let printed = machine.join().expect("no panic");
-        let expected = format!("taken {0}  acknowledged {0}", 2 * FISH);
+        let expected = format!("found 0  taken {0}  confirmed {0}", 2 * FISH);
         assert!(printed.starts_with(&expected), "{printed}");
         services
     });

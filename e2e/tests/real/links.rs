@@ -121,7 +121,7 @@ fn users_with_passwords_are_let_in() {
     let line = format!("line = {:?}\ndevice = \"device-1\"\n", site.name);
     let agent = site.file("agent.toml", &format!("{line}{}", mqtt(MQTT_USERS, &USER)));
     let printed = complete("weir-agent", &[&["--config", &agent], &SIMULATE[..]].concat());
-    assert!(printed.starts_with("taken 6  acknowledged 6"), "{printed}");
+    assert!(printed.starts_with("found 0  taken 6  confirmed 6"), "{printed}");
     bridge.terminate();
 }
 
@@ -146,7 +146,7 @@ fn the_loop_runs_over_secured_links() {
     let line = format!("line = {:?}\ndevice = \"device-1\"\n", site.name);
     let agent = site.file("agent.toml", &format!("{line}{}", mqtt(MQTT_SECURE, &DEVICE)));
     let printed = complete("weir-agent", &[&["--config", &agent], &SIMULATE[..]].concat());
-    assert!(printed.starts_with("taken 6  acknowledged 6"), "{printed}");
+    assert!(printed.starts_with("found 0  taken 6  confirmed 6"), "{printed}");
     let rows =
         complete("weir", &["tail", "--from-beginning", "-n", "3", "--json", "--config", &admin]);
     assert_eq!(rows.lines().count(), 3, "{rows}");

@@ -232,14 +232,14 @@ fn an_agent_with_its_certificate_sends_all() {
             .concat();
     let config = plant.path("agent.toml");
     let text = format!(
-        "device = \"gate-1\"\n[mqtt]\nhost = \"localhost\"\nport = {}\n[mqtt.security]\n{security}",
+        "device = \"gate-1\"\n[delivery]\nuntil = \"broker\"\n[mqtt]\nhost = \"localhost\"\nport = {}\n[mqtt.security]\n{security}",
         plant.port
     );
     fs::write(&config, text).expect("written");
     let arguments = ["--config", &config, "simulate", "--events", "3", "--speed", "max"];
     let (code, printed, log) = run("weir-agent", &arguments);
     assert_eq!(code, Some(0), "{log}");
-    assert!(printed.contains("acknowledged 6 "), "{printed}");
+    assert!(printed.contains("confirmed 6 "), "{printed}");
 }
 
 /// Files, and what the script refuses. Certificates that work are in the tests above.

@@ -50,10 +50,12 @@ struct Agent<'a> {
 
 impl Agent<'_> {
     /// A command that runs it here, for this broker and line. Its arguments are still to be given.
-    fn command(&self, broker: &Broker, line: &str) -> Command {
+    /// Its spool is in `state`; no bridge is there to confirm.
+    fn command(&self, broker: &Broker, line: &str, state: &Path) -> Command {
         let mut command = emulated::command(self.machine, self.program);
         command.args(["--broker", &broker.address]).envs(broker.settings());
         command.env("WEIR__LINE", line).env("WEIR__DEVICE", DEVICE);
+        command.env("STATE_DIRECTORY", state).env("WEIR__DELIVERY__UNTIL", "broker");
         command
     }
 
@@ -62,11 +64,12 @@ impl Agent<'_> {
         let began = Instant::now();
         let line = format!("cross-{}-{}", self.machine.name(), std::process::id());
         let session = Session::begin(broker, &line)?;
-        let mut command = self.command(broker, &line);
+        let state = tempfile::tempdir().context("make a folder")?;
+        let mut command = self.command(broker, &line, state.path());
         command.args(["simulate", "--speed", "max"]);
         let printed = output(&mut command).context("run the agent")?;
-        let acknowledged = format!("acknowledged {EVENTS} ");
-        ensure!(printed.contains(&acknowledged), "the agent says: {printed}");
+        let confirmed = format!("confirmed {EVENTS} ");
+        ensure!(printed.contains(&confirmed), "the agent says: {printed}");
         let received = session.receive(EVENTS)?;
         for kind in ["measurement", "weight"] {
             let prefix = format!("weir/{line}/{DEVICE}/{kind} ");
