@@ -276,7 +276,8 @@ fn release(backlog: &mut Backlog, through: Option<u64>) {
     }
 }
 
-async fn until(deadline: Option<Instant>) {
+/// Waits until then; for ever if there is no such time.
+pub(crate) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,

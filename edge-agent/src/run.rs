@@ -5,6 +5,7 @@
 //! and the next run sends it. A lost connection, a disk that is full or fails, and a message refused for a reason that may
 //! pass never end the run: they hold it back.
 
+use std::error::Error;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::backlog::{Backlog, NotTaken};
 use crate::config::AgentConfig;
 use crate::feed::feed;
 use crate::gate::Gate;
-use crate::link::Link;
+use crate::link::{Link, until};
 use crate::progress::{Counts, Progress};
 use crate::sampler::{Event, SampleError, Sampler};
 
@@ -118,17 +119,10 @@ pub async fn run<S: Sampler, G: Gate>(
             () = sleep_until(work.wake_at) => {}
         }
     }
-    let counts = work.end(config.drain_grace).await;
+    let counts = work.end(events, config.drain_grace).await;
     let finished = fed.is_some();
     fed.transpose()?;
     Ok(Report { counts, finished })
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Backlog and link, and what is between them.
@@ -142,8 +136,10 @@ struct Work {
     blocked: bool,
     /// Events that were appended since the last commit began.
     fresh: bool,
-    /// A disk that refused is left alone until then.
+    /// A disk that refused to write is left alone until then.
     disk_at: Instant,
+    /// As well one that refused to read: a full disk still does, and that is what frees it.
+    read_at: Instant,
     save_at: Instant,
     /// When there is something to do even if nothing happens.
     wake_at: Instant,
@@ -160,6 +156,7 @@ impl Work {
             blocked: false,
             fresh: false,
             disk_at: now,
+            read_at: now,
             save_at: now,
             wake_at: now,
         }
@@ -183,7 +180,7 @@ impl Work {
             Err(NotTaken::Full(event, error)) => {
                 // A full buffer is how a disk holds back that is slower than the sampler.
                 if !self.blocked && !matches!(error, AppendError::Full(Full::Buffer)) {
-                    tracing::warn!(error = %Chain(&error), "the sampler has to wait");
+                    tracing::warn!(error = &error as &dyn Error, "the sampler has to wait");
                     self.progress.update(|counts| counts.blocked += 1);
                     self.blocked = true;
                 }
@@ -202,14 +199,14 @@ impl Work {
         if let Some(event) = self.held.take() {
             self.take(event);
         }
-        if self.fresh && !self.backlog.is_committing() && now >= self.disk_at {
-            match self.backlog.begin_commit() {
-                Ok(()) => self.fresh = false,
-                Err(error) => self.disk_refused(&error),
-            }
+        if now >= self.disk_at {
+            self.commit();
         }
-        if let Err(error) = self.link.transmit(&mut self.backlog) {
-            self.disk_refused(&error);
+        if now >= self.read_at
+            && let Err(error) = self.link.transmit(&mut self.backlog)
+        {
+            tracing::error!(error = &error as &dyn Error, "the spool cannot be read; trying again");
+            self.read_at = now + DISK_PAUSE;
         }
         if now >= self.save_at {
             self.save_at = now + SAVE_PAUSE;
@@ -219,10 +216,23 @@ impl Work {
             }
         }
         self.wake_at = self.save_at;
+        if self.read_at > now {
+            self.wake_at = self.wake_at.min(self.read_at);
+        }
         if self.held.is_some() || self.fresh {
             self.wake_at = self.wake_at.min(self.disk_at.max(now + Duration::from_millis(1)));
         }
         self.count();
+    }
+
+    /// Begins to make durable what was taken.
+    fn commit(&mut self) {
+        if self.fresh && !self.backlog.is_committing() {
+            match self.backlog.begin_commit() {
+                Ok(()) => self.fresh = false,
+                Err(error) => self.disk_refused(&error),
+            }
+        }
     }
 
     fn committed(&mut self, synced: std::io::Result<Synced>) {
@@ -235,8 +245,8 @@ impl Work {
         }
     }
 
-    fn disk_refused(&mut self, error: &dyn std::error::Error) {
-        tracing::error!(error = %Chain(error), "the spool's disk refuses; trying again");
+    fn disk_refused(&mut self, error: &(dyn Error + 'static)) {
+        tracing::error!(error, "the spool's disk refuses; trying again");
         self.disk_at = Instant::now() + DISK_PAUSE;
     }
 
@@ -248,7 +258,21 @@ impl Work {
         });
     }
 
-    async fn end(mut self, grace: Duration) -> Counts {
+    /// Ends in order: what the sampler has yielded is on disk then, if the disk takes it.
+    async fn end(mut self, mut events: mpsc::Receiver<Event>, grace: Duration) -> Counts {
+        while self.has_room()
+            && let Ok(event) = events.try_recv()
+        {
+            self.take(event);
+        }
+        // What a running commit does not hold goes into one more.
+        for _ in 0..2 {
+            if self.backlog.is_committing() {
+                let synced = self.backlog.committed().await;
+                self.committed(synced);
+            }
+            self.commit();
+        }
         if self.backlog.is_committing() {
             let synced = self.backlog.committed().await;
             self.committed(synced);
@@ -259,20 +283,5 @@ impl Work {
         self.count();
         self.link.close(grace).await;
         self.progress.counts()
-    }
-}
-
-/// An error with its causes.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
     }
 }

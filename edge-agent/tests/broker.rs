@@ -1,55 +1,25 @@
 //! The agent against a real broker: everything arrives, in order, whatever happens to the connection. No bridge is
 //! here: the broker's acknowledgements stand for confirmations, or a test gives them.
 
+mod everything;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use everything::{PATIENCE, subscribe};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use weir_agent::{
-    AgentConfig, AnySampler, Backlog, Event, Gate, Open, Parts, Position, Progress, SampleError,
-    Timing, Until, WhenFull, at_hand, run,
+    AgentConfig, AnySampler, Backlog, Counts, Event, Gate, Open, Parts, Position, Progress, Report,
+    SampleError, Timing, Until, WhenFull, at_hand, run,
 };
 use weir_embedded::mqtt::EmbeddedMqtt;
 use weir_embedded::proxy::Proxy;
 use weir_events::{Confirmation, Epoch, EventKind, EventTime, GapReason, Stamp};
 use weir_mqtt::{Connector, Incoming, MqttConfig, Subscriber, SubscriberEvent};
 use weir_service::{Clock, EventClock, Shutdown};
-
-/// Longer than anything here takes on a loaded machine; only a failing test reaches it.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A subscriber to everything. Returns once nothing can be missed.
-async fn subscribe(broker: &EmbeddedMqtt, name: &str) -> mpsc::Receiver<(String, Bytes)> {
-    let address = broker.address();
-    let config = MqttConfig::new(&address.ip().to_string(), address.port(), name);
-    let connector = Connector::new(&config).expect("valid settings");
-    let mut subscriber = Subscriber::new(&connector, &["weir/#"], 0);
-    let acks = subscriber.acks();
-    let (sender, receiver) = mpsc::channel(100_000);
-    let (ready, subscribed) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        let mut ready = Some(ready);
-        loop {
-            match subscriber.next().await {
-                SubscriberEvent::Message(message) => {
-                    acks.ack(message.token);
-                    if sender.send((message.topic, message.payload)).await.is_err() {
-                        return;
-                    }
-                }
-                SubscriberEvent::Subscribed { .. } => {
-                    ready.take().map(|ready| ready.send(()));
-                }
-                _ => {}
-            }
-        }
-    });
-    timeout(PATIENCE, subscribed).await.expect("in time").expect("subscribed");
-    receiver
-}
 
 fn config(port: u16) -> AgentConfig {
     let mut config = AgentConfig::embedded().expect("valid");
@@ -148,7 +118,12 @@ async fn cut_connections_lose_nothing_and_keep_the_order() {
     let mut watch = parts.progress.watch();
     let cutting = tokio::spawn(async move {
         let mut next = 50;
-        while watch.wait_for(|counts| counts.acked >= next).await.is_ok() {
+        // Whenever somebody looks, the counts add up.
+        let reached = |counts: &Counts, next| {
+            assert!(counts.is_balanced(), "{counts:?}");
+            counts.acked >= next
+        };
+        while watch.wait_for(|counts| reached(counts, next)).await.is_ok() {
             proxy.cut();
             next += 150;
         }
@@ -228,20 +203,40 @@ fn cut_off(when_full: WhenFull) -> AgentConfig {
     config
 }
 
+/// Runs until the counts are so, and then to an orderly end.
+async fn run_until(
+    config: &AgentConfig,
+    parts: Parts<AnySampler, Open>,
+    reached: impl FnMut(&Counts) -> bool + Send + 'static,
+) -> Report {
+    let (mut watch, shutdown) = (parts.progress.watch(), Shutdown::new());
+    let stop = shutdown.clone();
+    tokio::spawn(async move {
+        watch.wait_for(reached).await.expect("the run holds the counts");
+        stop.cancel();
+    });
+    let report = timeout(PATIENCE, run(config, parts, shutdown)).await;
+    report.expect("in time").expect("runs")
+}
+
+/// Whoever writes to a pipe cannot write it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orderly_end_keeps_what_the_sampler_has_yielded() {
+    let config = cut_off(WhenFull::DropOldest);
+    let folder = tempfile::tempdir().expect("a folder");
+    let cut = parts(backlog(&config, folder.path(), 1), fish(1_000_000), Open);
+    let report = run_until(&config, cut, |counts| counts.taken > 1_000).await;
+    assert!(!report.finished && report.counts.is_balanced(), "{report:?}");
+    assert_eq!(report.counts.admitted, report.counts.taken);
+}
+
 /// Without a broker the spool fills, the sampler waits, and what is in it is sent by the next run.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_broker_the_sampler_waits_and_the_next_run_sends() {
     let mut config = cut_off(WhenFull::Block);
     let folder = tempfile::tempdir().expect("a folder");
     let cut = parts(backlog(&config, folder.path(), 1), fish(10_000), Open);
-    let (mut watch, shutdown) = (cut.progress.watch(), Shutdown::new());
-    let stop = shutdown.clone();
-    tokio::spawn(async move {
-        watch.wait_for(|counts| counts.blocked > 0).await.expect("the run holds the counts");
-        stop.cancel();
-    });
-    let report = timeout(PATIENCE, run(&config, cut, shutdown)).await;
-    let first = report.expect("in time").expect("runs");
+    let first = run_until(&config, cut, |counts| counts.blocked > 0).await;
     assert!(!first.finished && !first.is_complete() && first.counts.is_balanced(), "{first:?}");
     assert!(first.counts.spool_bytes <= config.spool.quota_bytes, "{first:?}");
     assert!((100..10_000).contains(&first.counts.held), "{first:?}");
@@ -267,14 +262,7 @@ async fn the_oldest_make_room_where_the_settings_say_so_and_a_gap_tells() {
     let mut config = cut_off(WhenFull::DropOldest);
     let folder = tempfile::tempdir().expect("a folder");
     let cut = parts(backlog(&config, folder.path(), 1), fish(5_000), Open);
-    let (mut watch, shutdown) = (cut.progress.watch(), Shutdown::new());
-    let stop = shutdown.clone();
-    tokio::spawn(async move {
-        watch.wait_for(|counts| counts.taken == 10_000).await.expect("the run holds the counts");
-        stop.cancel();
-    });
-    let report = timeout(PATIENCE, run(&config, cut, shutdown)).await;
-    let counts = report.expect("in time").expect("runs").counts;
+    let counts = run_until(&config, cut, |counts| counts.taken == 10_000).await.counts;
     let dropped = counts.dropped[GapReason::Quota as usize];
     assert!(dropped > 1_000 && counts.is_balanced(), "{counts:?}");
 

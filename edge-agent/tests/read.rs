@@ -1,18 +1,16 @@
 //! The agent as a process that reads what other programs write: a shell that rotates a file, a pipe, a port.
 
+mod everything;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::time::Duration;
 
 use bytes::Bytes;
+use everything::{PATIENCE, subscribe};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use weir_embedded::mqtt::EmbeddedMqtt;
-use weir_mqtt::{Connector, MqttConfig, Subscriber, SubscriberEvent};
-
-/// Longer than anything here takes on a loaded machine; only a failing test reaches it.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A broker, and everything that is published to it.
 struct Line {
@@ -31,31 +29,7 @@ fn program(state: &Path) -> Command {
 impl Line {
     async fn start() -> Self {
         let broker = EmbeddedMqtt::start().await.expect("broker");
-        let address = broker.address();
-        let config = MqttConfig::new(&address.ip().to_string(), address.port(), "reader");
-        let connector = Connector::new(&config).expect("valid settings");
-        let mut subscriber = Subscriber::new(&connector, &["weir/#"], 0);
-        let acks = subscriber.acks();
-        let (sender, messages) = mpsc::channel(100_000);
-        let (ready, subscribed) = tokio::sync::oneshot::channel();
-        tokio::spawn(async move {
-            let mut ready = Some(ready);
-            loop {
-                match subscriber.next().await {
-                    SubscriberEvent::Message(message) => {
-                        acks.ack(message.token);
-                        if sender.send((message.topic, message.payload)).await.is_err() {
-                            return;
-                        }
-                    }
-                    SubscriberEvent::Subscribed { .. } => {
-                        ready.take().map(|ready| ready.send(()));
-                    }
-                    _ => {}
-                }
-            }
-        });
-        timeout(PATIENCE, subscribed).await.expect("in time").expect("subscribed");
+        let messages = subscribe(&broker, "reader").await;
         let state = tempfile::tempdir().expect("a folder");
         Self { broker, messages, state }
     }

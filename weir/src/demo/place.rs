@@ -177,6 +177,7 @@ mod tests {
         for root in ["weir", "demo-1"] {
             settings.separate(root, true);
             let transform = settings.bridge.transform().expect("valid");
+            assert!(transform.routes().of(&settings.agent.gap_topic()).is_ok());
             for kind in [EventKind::Measurement, EventKind::Target] {
                 let topic = settings.agent.topic(kind);
                 let route = transform.routes().of(&topic).expect("known");
