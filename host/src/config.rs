@@ -81,6 +81,8 @@ pub struct KafkaSection {
     pub client_id: String,
     /// What the names of consumer groups begin with.
     pub group_prefix: String,
+    /// What its groups know this process as, also after a restart; empty for none.
+    pub instance: String,
     /// Who the host is to Kafka, and whom it trusts.
     #[serde(default)]
     pub security: Security,
@@ -272,6 +274,7 @@ impl HostConfig {
         KafkaConfig {
             brokers: self.kafka.brokers.clone(),
             client_id: self.kafka.client_id.clone(),
+            instance: self.kafka.instance.clone(),
             settings: self.kafka.settings.clone(),
             security: self.kafka.security.clone(),
         }

@@ -39,6 +39,9 @@ pub async fn run(
         found = await_topics(&kafka, topics) => found.context("find Kafka's topics")?,
         () = shutdown.cancelled() => return Ok(()),
     }
+    if config.roles.contains(&Role::Join) {
+        roles::join::check_topics(&kafka, &config.topics).await?;
+    }
     let producer = Producer::new(&config.kafka(), progress.clone())?;
     let runtime = Runtime::new(config.limits()?)?;
     let context = Context { config: Arc::new(config), schema, producer, progress, clock, shutdown };

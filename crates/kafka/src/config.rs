@@ -32,6 +32,10 @@ pub struct KafkaConfig {
     /// Who this client is to Kafka, and whom it trusts.
     #[serde(default)]
     pub security: Security,
+    /// The name under which the members of this process are known to their groups, also after a restart; empty
+    /// for none. A member with a name may be away for `session.timeout.ms` without losing its partitions.
+    #[serde(skip)]
+    pub instance: String,
     /// Further settings of librdkafka, passed on as they are; they win over Weir's own.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
@@ -44,6 +48,7 @@ impl KafkaConfig {
             brokers: brokers.to_owned(),
             client_id: client_id.to_owned(),
             security: Security::default(),
+            instance: String::new(),
             settings: BTreeMap::new(),
         }
     }
@@ -89,6 +94,8 @@ impl KafkaConfig {
             // Joining two topics in one group needs the same partitions of both in one member.
             ("partition.assignment.strategy", "range"),
             ("session.timeout.ms", "15000"),
+            // A member hears of a rebalance with the answer to its next heartbeat.
+            ("heartbeat.interval.ms", "1000"),
             ("max.poll.interval.ms", "60000"),
             ("queued.max.messages.kbytes", "16384"),
             ("queued.min.messages", "10000"),

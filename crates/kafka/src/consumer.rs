@@ -5,9 +5,10 @@
 //! channel stays full the thread pauses the partitions and goes on polling: a slow caller is
 //! back-pressure, not a lost membership.
 //!
-//! Offsets are committed in the background once a second, and at the end. What is committed may lag
-//! behind what is done; after a crash records come again, and every output is repeatable.
+//! Offsets are committed in the background once a second, before partitions are given back, and at the end. What
+//! is committed may lag behind what is done; after a crash records come again, and every output is repeatable.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -17,7 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::assignment::{Assignment, ConsumerEvent, Held, Offsets, Resume, pause};
 use crate::poll::Poller;
-use crate::reach::{Inner, create, partitions, watermarks};
+use crate::reach::{Inner, create, member, partitions, watermarks};
 use crate::record::Partition;
 use crate::scan::{Start, span};
 use crate::{KafkaConfig, KafkaError, Progress};
@@ -32,6 +33,10 @@ pub struct Consumer {
     inner: Option<Arc<Inner>>,
     done: Arc<Mutex<Offsets>>,
     held: Arc<Held>,
+    /// Whether the last event was a revocation, which the caller has not finished yet.
+    finishing: bool,
+    /// How many revocations it has finished.
+    finished: Arc<AtomicU64>,
     name: Arc<str>,
     progress: Progress,
     thread: Option<JoinHandle<()>>,
@@ -54,10 +59,37 @@ impl Consumer {
         topics: &[&str],
         progress: Progress,
     ) -> Result<Self, KafkaError> {
-        let inner = create(config, group)?;
+        let inner = member(config, group, Vec::new())?;
         progress.register(group, topics.iter().copied());
         inner.subscribe(topics)?;
         Self::start(inner, group, progress, true)
+    }
+
+    /// Joins a group of which one member at a time reads these topics whole: the one that is given the only
+    /// partition of `lease`, a topic that nobody in the group reads. The others stand by, with nothing assigned.
+    /// The group's coordinator refuses the commits of a member that it has replaced.
+    ///
+    /// # Errors
+    /// If the settings are wrong.
+    pub fn leader(
+        config: &KafkaConfig,
+        group: &str,
+        lease: &str,
+        topics: &[&str],
+        progress: Progress,
+    ) -> Result<Self, KafkaError> {
+        let inner = member(config, group, topics.iter().map(|&topic| topic.to_owned()).collect())?;
+        progress.register(group, topics.iter().copied());
+        inner.subscribe(&[lease])?;
+        Self::start(inner, group, progress, true)
+    }
+
+    /// How many partitions a topic has, asked from the broker. Blocks.
+    ///
+    /// # Errors
+    /// If the brokers do not answer or the topic does not exist.
+    pub fn partitions(config: &KafkaConfig, topic: &str) -> Result<usize, KafkaError> {
+        Ok(partitions(&create(config, "weir-partitions")?, config, topic)?.len())
     }
 
     /// Reads whole topics from their beginning, alone and without committing anything.
@@ -112,19 +144,28 @@ impl Consumer {
         let inner = Arc::new(inner);
         let done = Arc::new(Mutex::new(Offsets::new()));
         let to_commit = commits.then(|| Arc::clone(&done));
-        let held = Arc::new(Held::default());
-        let poller = Poller::new(Arc::clone(&inner), sender, to_commit, Arc::clone(&held));
+        let (held, finished) = (Arc::new(Held::default()), Arc::new(AtomicU64::new(0)));
+        let (client, shared) = (Arc::clone(&inner), (Arc::clone(&held), Arc::clone(&finished)));
+        let poller = Poller::new(client, sender, to_commit, shared.0, shared.1);
         let thread = std::thread::Builder::new()
             .name(format!("kafka-{name}"))
             .spawn(move || poller.run())
             .map_err(KafkaError::Thread)?;
         let inner = Some(inner);
-        Ok(Self { events, inner, done, held, name: name.into(), progress, thread: Some(thread) })
+        let (name, thread) = (name.into(), Some(thread));
+        Ok(Self { events, inner, done, held, finishing: false, finished, name, progress, thread })
     }
 
     /// The next event; none after [`ConsumerEvent::Failed`].
+    ///
+    /// Who asks for the event behind [`Assignment::Revoked`] says that everything before it is finished, and marked
+    /// as [done](Self::done): only then the partitions go to their next owner.
     pub async fn next(&mut self) -> Option<ConsumerEvent> {
+        if std::mem::take(&mut self.finishing) {
+            self.finished.fetch_add(1, Ordering::Release);
+        }
         let event = self.events.recv().await;
+        self.finishing = matches!(event, Some(ConsumerEvent::Assignment(Assignment::Revoked(_))));
         if let Some(ConsumerEvent::Assignment(Assignment::Assigned(assigned))) = &event {
             for (Partition { topic, partition }, resume) in assigned {
                 // librdkafka keeps a pause across rebalances; who reads anew has paused nothing.

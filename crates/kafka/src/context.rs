@@ -1,16 +1,19 @@
 //! What librdkafka calls back: its log, its errors, rebalances.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, TopicPartitionList};
 use weir_service::ConfigError;
 
+use crate::reach::ANSWER_TIMEOUT;
 use crate::record::Partition;
 
 /// The same trouble is told again after this time only: librdkafka reports it several times a second.
@@ -109,16 +112,29 @@ impl ClientContext for ProducerCallbacks {
 
 /// A rebalance as the callback sees it.
 pub(crate) enum Rebalanced {
+    /// These are given to this member.
     Assigned(Vec<Partition>),
+    /// These go to another member as soon as this one gives them back.
     Revoked(Vec<Partition>),
+    /// The group has gone on without this member: another may have them already.
+    Lost(Vec<Partition>),
+    /// It could not be done.
+    Failed(String),
 }
 
 /// Context of a consumer. Rebalances are queued: the polling loop hands them on in order, between the
 /// records before and after.
+///
+/// Partitions that are asked back are not given back here: librdkafka waits until [`BaseConsumer::unassign`] is
+/// called, and the polling loop calls it when the owner has finished what it was handed.
 #[derive(Default)]
 pub(crate) struct ConsumerCallbacks {
     pub(crate) last_error: LastError,
     pub(crate) rebalances: Mutex<VecDeque<Rebalanced>>,
+    /// What to read in place of the topics that were subscribed to, by whoever is given any of these.
+    pub(crate) instead: Vec<String>,
+    /// Nobody will finish anything any more: partitions are given back at once.
+    pub(crate) leaving: AtomicBool,
 }
 
 impl ClientContext for ConsumerCallbacks {
@@ -132,29 +148,59 @@ impl ClientContext for ConsumerCallbacks {
 }
 
 impl ConsumerContext for ConsumerCallbacks {
-    fn commit_callback(&self, result: KafkaResult<()>, _: &rdkafka::TopicPartitionList) {
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
         if let Err(error) = result {
             // Harmless by itself: records come again after a restart, and repetitions are recognised.
             tracing::warn!(%error, "offsets were not committed");
         }
     }
 
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Revoke(partitions) = rebalance {
-            self.push(Rebalanced::Revoked(names(partitions)));
-        }
-    }
-
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(partitions) => self.push(Rebalanced::Assigned(names(partitions))),
-            Rebalance::Revoke(_) => {}
-            Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let done = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.assign(consumer, partitions)
+        } else {
+            self.revoke(consumer)
+        };
+        if let Err(error) = done {
+            self.push(Rebalanced::Failed(format!("rebalance: {error}")));
         }
     }
 }
 
 impl ConsumerCallbacks {
+    fn assign(&self, consumer: &BaseConsumer<Self>, given: &TopicPartitionList) -> KafkaResult<()> {
+        let mut taken = given.clone();
+        if !self.instead.is_empty() && given.count() > 0 {
+            taken = TopicPartitionList::new();
+            for topic in &self.instead {
+                for partition in numbers(consumer, topic)? {
+                    // Without an offset: from where the group committed.
+                    taken.add_partition(topic, partition);
+                }
+            }
+        }
+        consumer.assign(&taken)?;
+        self.push(Rebalanced::Assigned(names(&taken)));
+        Ok(())
+    }
+
+    fn revoke(&self, consumer: &BaseConsumer<Self>) -> KafkaResult<()> {
+        // Not what the event names: another list may have been taken in its place.
+        let held = names(&consumer.assignment()?);
+        if consumer.assignment_lost() || self.leaving.load(Ordering::Acquire) {
+            consumer.unassign()?;
+            self.push(Rebalanced::Lost(held));
+        } else {
+            self.push(Rebalanced::Revoked(held));
+        }
+        Ok(())
+    }
+
     fn push(&self, rebalanced: Rebalanced) {
         // Bounded by the number of rebalances between two polls, which is one or two.
         self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).push_back(rebalanced);
@@ -165,7 +211,14 @@ impl ConsumerCallbacks {
     }
 }
 
-fn names(partitions: &rdkafka::TopicPartitionList) -> Vec<Partition> {
+/// The numbers of a topic's partitions.
+fn numbers(consumer: &BaseConsumer<ConsumerCallbacks>, topic: &str) -> KafkaResult<Vec<i32>> {
+    let metadata = consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
+    let found = metadata.topics().iter().filter(|found| found.name() == topic);
+    Ok(found.flat_map(|found| found.partitions()).map(|partition| partition.id()).collect())
+}
+
+fn names(partitions: &TopicPartitionList) -> Vec<Partition> {
     let name = |entry: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| Partition {
         topic: entry.topic().into(),
         partition: entry.partition(),

@@ -3,8 +3,13 @@
 //! Invariant: the caller gets records and rebalances in the order in which librdkafka told them, and every
 //! record exactly once. The queue holds one batch and the rebalances behind it; while the caller has no room
 //! nothing is polled, and after a while everything is paused and polled for rebalances only.
+//!
+//! Partitions that the group asks back are given back when the caller has finished what it was handed, and after
+//! its offsets are committed: the next owner begins where this one ended. A caller that takes long is not waited
+//! for, since the whole group waits with us. Of partitions that are gone nothing is committed any more.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,8 +30,10 @@ const BATCH_MAX: usize = 500;
 const POLL: Duration = Duration::from_millis(100);
 /// How long the channel may be full before the partitions are paused.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often a full channel is looked at.
+/// How often a full channel is looked at, and a caller that is to finish.
 const RETRY: Duration = Duration::from_millis(2);
+/// How long the group waits for the caller to finish, when partitions are asked back.
+const FINISH_MAX: Duration = Duration::from_secs(5);
 /// How often offsets are committed.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -45,6 +52,19 @@ pub(crate) struct Poller {
     full_since: Option<Instant>,
     /// Whether all partitions are paused because the caller has had no room for long.
     holding: bool,
+    /// How many revocations the caller was told of. Compared with how many it has finished.
+    revocations: u64,
+    finished: Arc<AtomicU64>,
+    /// Partitions that were revoked, until the caller has finished what it has of them.
+    revoked: Option<Revoked>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Revoked {
+    /// They are still this member's, since then.
+    Asked(Instant),
+    /// They may be another's already.
+    Lost,
 }
 
 /// The caller is gone, or was told of a failure: the thread ends.
@@ -56,8 +76,12 @@ impl Poller {
         events: mpsc::Sender<ConsumerEvent>,
         to_commit: Option<Arc<Mutex<Offsets>>>,
         held: Arc<Held>,
+        finished: Arc<AtomicU64>,
     ) -> Self {
         Self {
+            revocations: 0,
+            finished,
+            revoked: None,
             consumer,
             events,
             to_commit,
@@ -77,11 +101,49 @@ impl Poller {
             if self.hand_over().is_err() {
                 break;
             }
+            self.give_back();
             if self.committed_at.elapsed() >= COMMIT_INTERVAL {
                 self.commit(CommitMode::Async);
             }
         }
         self.commit(CommitMode::Sync);
+        // From now on nobody asks the caller any more.
+        self.consumer.context().leaving.store(true, Ordering::Release);
+        if matches!(self.revoked, Some(Revoked::Asked(_))) {
+            self.unassign();
+        }
+    }
+
+    /// Gives partitions back as soon as the caller has finished with them.
+    fn give_back(&mut self) {
+        let is_finished = self.finished.load(Ordering::Acquire) == self.revocations;
+        match self.revoked {
+            None => return,
+            Some(Revoked::Asked(since)) => {
+                let lost = self.consumer.assignment_lost();
+                if is_finished && !lost {
+                    self.commit(CommitMode::Sync);
+                } else if lost || since.elapsed() >= FINISH_MAX {
+                    self.revoked = Some(Revoked::Lost);
+                } else {
+                    return;
+                }
+                self.unassign();
+            }
+            Some(Revoked::Lost) => {}
+        }
+        if is_finished {
+            if let Some(to_commit) = &self.to_commit {
+                to_commit.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            }
+            self.revoked = None;
+        }
+    }
+
+    fn unassign(&self) {
+        if let Err(error) = self.consumer.unassign() {
+            tracing::warn!(%error, "partitions cannot be given back");
+        }
     }
 
     /// Adds to the queue: one record as soon as there is one, and those that are there with it.
@@ -89,7 +151,7 @@ impl Poller {
         if self.full_since.is_some() && !self.holding {
             return;
         }
-        let mut wait = POLL;
+        let mut wait = if self.revoked.is_some() { RETRY } else { POLL };
         for _ in 0..BATCH_MAX {
             let polled = self.poll_one(wait);
             // A rebalance happens inside a poll, behind the records before it.
@@ -111,6 +173,8 @@ impl Poller {
         let consumer = Arc::clone(&self.consumer);
         match consumer.poll(wait) {
             None => return false,
+            // Fetched before it was asked back: its next owner reads it.
+            Some(Ok(_)) if self.is_asked_back() => {}
             Some(Ok(message)) => {
                 let topic = self.topic_name(message.topic());
                 let record = Record::from_message(&message, topic);
@@ -141,8 +205,12 @@ impl Poller {
     fn assignment(&mut self, rebalanced: Rebalanced) -> ConsumerEvent {
         match rebalanced {
             Rebalanced::Revoked(partitions) => {
-                ConsumerEvent::Assignment(Assignment::Revoked(partitions))
+                // Nothing is fetched that would be thrown away.
+                self.pause_all(true);
+                self.revoke(Revoked::Asked(Instant::now()), partitions)
             }
+            Rebalanced::Lost(partitions) => self.revoke(Revoked::Lost, partitions),
+            Rebalanced::Failed(reason) => ConsumerEvent::Failed(reason),
             Rebalanced::Assigned(partitions) => {
                 if self.holding {
                     self.pause_all(true);
@@ -155,6 +223,16 @@ impl Poller {
                 }
             }
         }
+    }
+
+    fn is_asked_back(&self) -> bool {
+        matches!(self.revoked, Some(Revoked::Asked(_)))
+    }
+
+    fn revoke(&mut self, revoked: Revoked, partitions: Vec<Partition>) -> ConsumerEvent {
+        self.revoked = Some(revoked);
+        self.revocations += 1;
+        ConsumerEvent::Assignment(Assignment::Revoked(partitions))
     }
 
     /// Hands over what the caller has room for. When it has had none for a while all partitions are
@@ -176,7 +254,9 @@ impl Poller {
         self.full_since = None;
         if self.holding {
             self.holding = false;
-            self.pause_all(false);
+            if !self.is_asked_back() {
+                self.pause_all(false);
+            }
         }
         Ok(())
     }
@@ -233,6 +313,9 @@ impl Poller {
     fn commit(&mut self, mode: CommitMode) {
         self.committed_at = Instant::now();
         let Some(to_commit) = &self.to_commit else { return };
+        if self.revoked == Some(Revoked::Lost) {
+            return;
+        }
         let offsets =
             std::mem::take(&mut *to_commit.lock().unwrap_or_else(PoisonError::into_inner));
         let mut list = TopicPartitionList::new();

@@ -28,6 +28,20 @@ pub(crate) fn create(config: &KafkaConfig, group: &str) -> Result<Inner, KafkaEr
     Ok(config.consumer(group)?.create_with_context(callbacks)?)
 }
 
+/// A member of a group. Who is given anything reads the topics `instead`, if there are any.
+pub(crate) fn member(
+    config: &KafkaConfig,
+    group: &str,
+    instead: Vec<String>,
+) -> Result<Inner, KafkaError> {
+    let callbacks = ConsumerCallbacks { instead, ..ConsumerCallbacks::default() };
+    let mut client = config.consumer(group)?;
+    if !config.instance.is_empty() {
+        client.set("group.instance.id", &config.instance);
+    }
+    Ok(client.create_with_context(callbacks)?)
+}
+
 pub(crate) fn partitions(
     inner: &Inner,
     config: &KafkaConfig,

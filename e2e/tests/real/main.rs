@@ -4,6 +4,7 @@
 mod commands;
 mod demo;
 mod foreign;
+mod groups;
 mod lifecycle;
 mod links;
 mod plant;

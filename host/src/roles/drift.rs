@@ -1,6 +1,6 @@
 //! Joined rows to closed windows and triggers: the shell around the detectors.
 //!
-//! One process has this role, and reads every partition: a window spans them all.
+//! A window spans all partitions: of several processes with this role one reads them all, and the others stand by.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,19 +8,21 @@ use std::sync::Arc;
 use weir_kafka::{Assignment, Partition, Record, Resume};
 use weir_stream::{Checkpoint, DetectorOutput, Detectors, TumblingMean, UnseenLevel};
 
-use super::{Context, Input, Work, require_whole};
+use super::{Context, Input, Work, stands_by};
 use crate::config::Role;
 use crate::outputs::Outputs;
 
 pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
     let mut watcher = Watcher::new(context);
-    let mut input = context.consume(Role::Drift, &[&context.topics().joined])?;
+    let topics = context.topics();
+    let mut input = context.lead(Role::Drift, &topics.trigger, &[&topics.joined])?;
     while let Some(work) = input.next().await? {
         match work {
             Work::Records(records) => watcher.batch(&input, &records).await?,
             Work::Assignment(Assignment::Assigned(assigned)) => {
-                require_whole(context, Role::Drift, &context.topics().joined, &assigned).await?;
-                watcher.resume(&assigned);
+                if !stands_by(Role::Drift, &assigned) {
+                    watcher.resume(&assigned);
+                }
             }
             // Windows span partitions: what was seen of these cannot be taken out again.
             Work::Assignment(Assignment::Revoked(_)) => watcher = Watcher::new(context),

@@ -45,6 +45,13 @@ impl Context {
         let consumer = Consumer::group(&self.kafka(), &group, topics, self.progress.clone())?;
         Ok(Input { consumer, shutdown: self.shutdown.clone() })
     }
+
+    /// Joins the role's group, of which one member reads the topics whole and the others stand by.
+    pub(crate) fn lead(&self, role: Role, lease: &str, topics: &[&str]) -> anyhow::Result<Input> {
+        let (group, progress) = (self.config.group(role.name()), self.progress.clone());
+        let consumer = Consumer::leader(&self.kafka(), &group, lease, topics, progress)?;
+        Ok(Input { consumer, shutdown: self.shutdown.clone() })
+    }
 }
 
 /// The topics that these roles read and write. Whoever has the role must be permitted to use them.
@@ -69,23 +76,15 @@ pub(crate) fn topics(roles: &BTreeSet<Role>, names: &TopicNames) -> Vec<String> 
     topics.into_iter().collect()
 }
 
-/// Checks that this member was given every partition of a topic.
-pub(crate) async fn require_whole(
-    context: &Context,
-    role: Role,
-    topic: &str,
-    assigned: &[(Partition, Option<Resume>)],
-) -> anyhow::Result<()> {
-    let (kafka, name) = (context.kafka(), topic.to_owned());
-    let ends = tokio::task::spawn_blocking(move || Consumer::ends(&kafka, &name)).await??;
-    if assigned.len() < ends.len() {
-        let role = role.name();
-        bail!(
-            "read the topic {topic:?} whole: another process has the role {role} too; give it to one \
-             process only"
+/// Tells that another member of the group does the work, and whether that is so.
+pub(crate) fn stands_by(role: Role, assigned: &[(Partition, Option<Resume>)]) -> bool {
+    if assigned.is_empty() {
+        tracing::info!(
+            role = role.name(),
+            "another process has the work of this role; standing by"
         );
     }
-    Ok(())
+    assigned.is_empty()
 }
 
 /// The records of a role, until the host shuts down.

@@ -1,12 +1,14 @@
 //! Joined rows to training rows. A row is done when the store has made it durable.
 //!
-//! While the store is away the rows are held, and no more are read: they wait in Kafka.
+//! While the store is away the rows are held, and no more are read: they wait in Kafka. Processes that share a store
+//! share the partitions; who keeps the rows in a file of its own must have them all.
 
 use std::sync::Arc;
 
-use weir_kafka::Assignment;
+use anyhow::bail;
+use weir_kafka::{Assignment, Consumer};
 
-use super::{Context, Work, require_whole};
+use super::{Context, Work};
 use crate::config::Role;
 use crate::outputs::Outputs;
 use crate::store::{TrainingRow, TrainingStore, until_done};
@@ -17,7 +19,9 @@ pub(crate) async fn run(context: &Context, store: &Arc<dyn TrainingStore>) -> an
         let records = match work {
             Work::Records(records) => records,
             Work::Assignment(Assignment::Assigned(assigned)) => {
-                require_whole(context, Role::Sink, &context.topics().joined, &assigned).await?;
+                if !context.config.store.is_shared() {
+                    require_whole(context, assigned.len()).await?;
+                }
                 continue;
             }
             Work::Assignment(Assignment::Revoked(_)) => continue,
@@ -40,5 +44,19 @@ pub(crate) async fn run(context: &Context, store: &Arc<dyn TrainingStore>) -> an
         input.done(&records);
     }
     input.consumer.close().await;
+    Ok(())
+}
+
+/// Checks that this member was given every partition.
+async fn require_whole(context: &Context, assigned: usize) -> anyhow::Result<()> {
+    let (kafka, topic) = (context.kafka(), context.topics().joined.clone());
+    let asked = tokio::task::spawn_blocking(move || Consumer::partitions(&kafka, &topic));
+    if assigned < asked.await?? {
+        bail!(
+            "read the topic {:?} whole: another process has the role sink too; give it to one process only, \
+             or let them share a store (store.uri)",
+            context.topics().joined
+        );
+    }
     Ok(())
 }

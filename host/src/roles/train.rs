@@ -2,14 +2,15 @@
 //!
 //! A trigger names the row whose arrival caused it. Training waits until the store has that row, and
 //! takes the newest rows up to and including it. A trigger whose version was published before, by a
-//! run that crashed before it could say so, is passed over.
+//! run that crashed before it could say so, is passed over. The topic of triggers has one partition: of several
+//! processes with this role one trains, and the others stand by.
 
 use std::sync::Arc;
 use std::time::Duration;
 use weir_events::Trigger;
 use weir_kafka::{Assignment, Record};
 
-use super::{Context, Work, require_whole};
+use super::{Context, Work, stands_by};
 use crate::config::Role;
 use crate::model::{Catalog, Row, Trainer};
 use crate::outputs::Outputs;
@@ -23,13 +24,18 @@ pub(crate) async fn run(
     let topics = context.topics();
     let model = &context.config.train.model;
     let producer = context.producer.clone();
-    let mut catalog = Catalog::open(&context.kafka(), producer, &topics.models, model).await?;
+    let kafka = context.kafka();
+    let open = || Catalog::open(&kafka, producer.clone(), &topics.models, model);
+    let mut catalog = open().await?;
     let mut input = context.consume(Role::Train, &[&topics.trigger])?;
     'work: while let Some(work) = input.next().await? {
         let records = match work {
             Work::Records(records) => records,
             Work::Assignment(Assignment::Assigned(assigned)) => {
-                require_whole(context, Role::Train, &topics.trigger, &assigned).await?;
+                if !stands_by(Role::Train, &assigned) {
+                    // Another process may have published meanwhile.
+                    catalog = open().await?;
+                }
                 continue;
             }
             Work::Assignment(Assignment::Revoked(_)) => continue,
