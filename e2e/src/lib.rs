@@ -5,6 +5,7 @@
 //! is ever skipped.
 
 pub mod fleet;
+pub mod hosts;
 pub mod mosquitto;
 pub mod process;
 pub mod servers;

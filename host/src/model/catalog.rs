@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use weir_events::ModelVersion;
 use weir_kafka::{Consumer, ConsumerEvent, KafkaConfig, NewRecord, Producer, Progress, Record};
 use weir_registry::{Candidate, Log, Manifest, RecordKey};
+use weir_service::crash_point;
 
 /// The versions of one model, read up to some moment.
 #[derive(Debug)]
@@ -87,8 +88,10 @@ impl Catalog {
         loop {
             let manifest = describe(self.log.next_version());
             self.write(&RecordKey::Blob(manifest.digest), bytes).await?;
+            crash_point("train-component-written");
             let key = RecordKey::Manifest(self.model.clone());
             self.write(&key, &manifest.to_bytes()).await?;
+            crash_point("train-manifest-written");
             let mut won = false;
             while self.log.newest().is_none_or(|newest| newest.version < manifest.version) {
                 // Another trainer's next version may be read together with this one.

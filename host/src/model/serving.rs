@@ -12,6 +12,7 @@ use weir_events::{ModelRef, Schema};
 use weir_kafka::{Consumer, ConsumerEvent, KafkaConfig, Progress};
 use weir_registry::{Candidate, Log};
 use weir_runtime::{Runtime, Slot};
+use weir_service::crash_point;
 
 use super::candidate;
 use super::catalog::{Chain, apply};
@@ -131,7 +132,9 @@ async fn take(
     let digest = candidate.manifest.digest;
     match loaded.await.unwrap_or_else(|panicked| Err(panicked.to_string())) {
         Ok(model) => {
+            crash_point("model-checked");
             slot.serve(candidate, model);
+            crash_point("model-serves");
             tracing::info!(model.version = version, model.digest = %digest, "model serves");
             true
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_kafka::{Assignment, Partition, Record, Resume};
+use weir_service::crash_point;
 use weir_stream::{Checkpoint, DetectorOutput, Detectors, TumblingMean, UnseenLevel};
 
 use super::{Context, Input, Work, stands_by};
@@ -70,13 +71,16 @@ impl<'a> Watcher<'a> {
                 write(self.context, &mut outputs, output).await?;
             }
         }
+        crash_point("drift-written");
         outputs.settle().await?;
+        crash_point("drift-delivered");
         for (partition, next) in nexts {
             let Checkpoint { offset, metadata } = self.detectors.checkpoint(partition, next);
             let topic = &self.partitions[&partition].0;
             input.consumer.done(topic, partition, next, Some(Resume { offset, metadata }));
         }
         self.pause(input);
+        crash_point("drift-done");
         Ok(())
     }
 

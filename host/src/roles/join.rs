@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use weir_events::{EventKind, Rejection, Side, Source, TopicNames, UnjoinedReason};
 use weir_kafka::{Assignment, Consumer, KafkaConfig, KafkaError, Record};
-use weir_service::ConfigError;
+use weir_service::{ConfigError, crash_point};
 use weir_stream::{Join, JoinOutput};
 
 use super::{Context, Input, Work, id_of};
@@ -122,10 +122,13 @@ impl<'a> Joiner<'a> {
                 Err(rejection) => outputs.dead_letter(record, &rejection).await?,
             }
         }
+        crash_point("join-written");
         outputs.settle().await?;
+        crash_point("join-delivered");
         for partition in touched {
             self.mark(input, partition);
         }
+        crash_point("join-done");
         Ok(())
     }
 

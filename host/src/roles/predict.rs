@@ -6,6 +6,7 @@
 use weir_events::{EventKind, Measurement, Missing, ModelRef, Outcome, Prediction, Source};
 use weir_kafka::Record;
 use weir_runtime::{Predictions, Worker};
+use weir_service::crash_point;
 
 use super::{Context, Input, Work, id_of};
 use crate::config::Role;
@@ -57,9 +58,12 @@ async fn batch(
         let payload = context.schema.encode_prediction(&prediction);
         let Measurement { id, key, .. } = &prediction.measurement;
         outputs.event(&context.topics().prediction, key, *id, &payload).await?;
+        crash_point("predict-written");
     }
     outputs.settle().await?;
+    crash_point("predict-delivered");
     input.done(records);
+    crash_point("predict-done");
     Ok(())
 }
 

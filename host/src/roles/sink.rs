@@ -8,6 +8,8 @@ use std::sync::Arc;
 use anyhow::bail;
 use weir_kafka::{Assignment, Consumer};
 
+use weir_service::crash_point;
+
 use super::{Context, Work};
 use crate::config::Role;
 use crate::outputs::Outputs;
@@ -34,14 +36,17 @@ pub(crate) async fn run(context: &Context, store: &Arc<dyn TrainingStore>) -> an
                 Err(rejection) => outputs.dead_letter(record, &rejection).await?,
             }
         }
+        crash_point("sink-read");
         let read = rows.len() as u64;
         let insert = || store.insert(rows.clone());
         let Some(new) = until_done(&context.shutdown, insert).await? else { break };
         if new < read {
             tracing::debug!(repeated = read - new, "rows were stored before");
         }
+        crash_point("sink-stored");
         outputs.settle().await?;
         input.done(&records);
+        crash_point("sink-done");
     }
     input.consumer.close().await;
     Ok(())

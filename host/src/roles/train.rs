@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir_events::Trigger;
 use weir_kafka::{Assignment, Record};
+use weir_service::crash_point;
 
 use super::{Context, Work, stands_by};
 use crate::config::Role;
@@ -51,6 +52,7 @@ pub(crate) async fn run(
                 Err(rejection) => outputs.dead_letter(record, &rejection).await?,
             }
             outputs.settle().await?;
+            crash_point("train-published");
             input.done(std::slice::from_ref::<Record>(record));
         }
     }
@@ -97,6 +99,7 @@ async fn retrain(
     let now = context.clock.now();
     let id = Some(trigger.id.clone());
     let describe = |version| trainer.manifest(&trained, &config.model, version, now, id.clone());
+    crash_point("train-fitted");
     let published = catalog.publish(trained.model.bytes(), describe).await?.manifest;
     tracing::info!(
         trigger = trigger.id, model.version = published.version.0, model.digest = %published.digest,

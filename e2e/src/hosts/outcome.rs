@@ -1,0 +1,226 @@
+//! What a group has made of its line: read from Kafka, as any consumer could.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use weir_events::TopicNames;
+use weir_kafka::{Consumer, ConsumerEvent, Progress, Record, Scan, Start};
+
+use super::{Expected, Group, Row, Window};
+use crate::fleet::{report, runtime};
+use crate::process::Process;
+
+/// A run without an end for this long has failed.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// What became of a line in a group.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Rows and windows, each as it came first.
+    pub found: Expected,
+    /// Records of rows and windows that repeat another.
+    pub dup_raw: usize,
+    /// Rows and windows that came with two contents.
+    pub dup_effective: usize,
+    /// Predictions that were made again, and joined with nothing.
+    pub superseded: usize,
+    /// Measurements that were predicted.
+    pub predicted: usize,
+    /// Records set aside.
+    pub dead_lettered: usize,
+    /// The longest time without a prediction in any partition between its first and its last.
+    pub gap: Duration,
+}
+
+/// The joined rows of a group while they come.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    group: &'a Group<'a>,
+    reader: Consumer,
+    keys: HashSet<String>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Rows<'_> {
+    /// Waits until so many keys are joined. Returns how long that took.
+    ///
+    /// # Panics
+    /// If they do not come.
+    pub fn await_count(&mut self, count: usize) -> Duration {
+        let began = Instant::now();
+        while self.keys.len() < count {
+            let left = PATIENCE.saturating_sub(began.elapsed());
+            let next = async { tokio::time::timeout(left, self.reader.next()).await };
+            let event = self.runtime.block_on(next).unwrap_or_else(|_| {
+                panic!(
+                    "{}: {} of {count} rows after {PATIENCE:?}",
+                    self.group.name,
+                    self.keys.len()
+                )
+            });
+            match event {
+                Some(ConsumerEvent::Records(records)) => {
+                    self.keys.extend(records.iter().filter_map(key));
+                }
+                Some(ConsumerEvent::Assignment(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        began.elapsed()
+    }
+}
+
+fn key(record: &Record) -> Option<String> {
+    record.key_text().map(str::to_owned)
+}
+
+impl Group<'_> {
+    /// Follows its rows from the first on.
+    ///
+    /// # Panics
+    /// If Kafka cannot be read.
+    pub fn rows(&self) -> Rows<'_> {
+        let runtime = runtime();
+        let reader = {
+            let _entered = runtime.enter();
+            let topics = [self.topics.joined.as_str()];
+            Consumer::reader(&self.line.client(), "rows", &topics, Progress::default())
+        };
+        Rows { group: self, reader: reader.expect("a reader"), keys: HashSet::new(), runtime }
+    }
+
+    fn scan(&self, topic: &str, mut each: impl FnMut(&Record)) {
+        let scan = Scan::topics(&self.line.client(), &[topic], Start::Beginning);
+        let mut scan = scan.expect("a reader");
+        while let Some(record) = scan.next().expect("read") {
+            each(&record);
+        }
+    }
+
+    /// Waits until all rows are joined and all windows closed. Returns how long that took, and ends the hosts.
+    ///
+    /// # Panics
+    /// If they do not come.
+    pub fn finish(&self, hosts: Vec<Process>) -> Duration {
+        let began = Instant::now();
+        let expected = Expected::of(self.line);
+        let tail = self.line.fish.len() - self.line.size();
+        self.rows().await_count(expected.rows.len() + tail);
+        loop {
+            let mut closed = HashSet::new();
+            self.scan(&self.topics.window, |record| closed.extend(key(record)));
+            if expected.windows.keys().all(|start| closed.contains(start)) {
+                break;
+            }
+            let (closed, all) = (closed.len(), expected.windows.len());
+            assert!(began.elapsed() < PATIENCE, "{}: {closed} of {all} windows", self.name);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let took = began.elapsed();
+        hosts.into_iter().for_each(Process::terminate);
+        took
+    }
+
+    /// Reads all results.
+    ///
+    /// # Panics
+    /// If one is not as it should be.
+    pub fn outcome(&self) -> Outcome {
+        let (mut rows, mut windows) = (Once::default(), Once::default());
+        self.scan(&self.topics.joined, |record| {
+            let json: Value = serde_json::from_slice(record.payload()).expect("JSON");
+            let number = |name: &str| json[name].as_f64().expect(name);
+            let (actual, predicted) = (number("ActualWeight"), number("PredictedWeight"));
+            rows.add(
+                key(record),
+                record.payload(),
+                Row { error: number("Error"), actual, predicted },
+            );
+        });
+        self.scan(&self.topics.window, |record| {
+            let json: Value = serde_json::from_slice(record.payload()).expect("JSON");
+            let (count, mean) = (json["Rows"].as_u64(), json["ErrorAvg"].as_f64());
+            let (rows, mean) = (count.expect("rows"), mean.expect("a mean"));
+            windows.add(key(record), record.payload(), Window { rows, mean });
+        });
+        rows.items.retain(|key, _| !key.starts_with("tail-"));
+        let (mut superseded, mut predicted, mut dead_lettered) = (0, HashSet::new(), 0);
+        self.scan(&self.topics.unjoined, |record| {
+            let json: Value = serde_json::from_slice(record.payload()).expect("JSON");
+            superseded += usize::from(json["Reason"] == "superseded");
+        });
+        let (mut last, mut gap) = (HashMap::new(), Duration::ZERO);
+        self.scan(&self.topics.prediction, |record| {
+            predicted.extend(key(record));
+            let before = last.insert(record.position.partition, record.timestamp);
+            if let Some(before) = before {
+                gap = gap.max(record.timestamp.distance(before));
+            }
+        });
+        let TopicNames { measurement, target, prediction, .. } = &self.topics;
+        for topic in [measurement, target, prediction] {
+            self.scan(&TopicNames::dead_letter(topic), |_| dead_lettered += 1);
+        }
+        Outcome {
+            dup_raw: rows.repeated + windows.repeated,
+            dup_effective: rows.contradicted + windows.contradicted,
+            found: Expected { rows: rows.items, windows: windows.items },
+            superseded,
+            predicted: predicted.len(),
+            dead_lettered,
+            gap,
+        }
+    }
+
+    /// Checks rows, errors and windows against what must be, and prints one line of JSON.
+    ///
+    /// # Panics
+    /// If anything is lost, comes twice or is otherwise.
+    pub fn check(&self, row: &str, seed: u64, recovery: Duration) -> Outcome {
+        let expected = Expected::of(self.line);
+        let outcome = self.outcome();
+        let lost =
+            expected.rows.keys().filter(|key| !outcome.found.rows.contains_key(*key)).count();
+        let Outcome { dup_raw, dup_effective, superseded, dead_lettered, gap, .. } = &outcome;
+        report(&format!(
+            "{{\"row\":\"{row}\",\"seed\":{seed},\"sent\":{},\"lost\":{lost},\"dup_raw\":{dup_raw},\
+             \"dup_effective\":{dup_effective},\"superseded\":{superseded},\
+             \"dead_lettered\":{dead_lettered},\"recovery_s\":{:.1},\"gap_s\":{:.1}}}",
+            self.line.size(),
+            recovery.as_secs_f64(),
+            gap.as_secs_f64(),
+        ));
+        assert_eq!((lost, *dup_effective, *dead_lettered), (0, 0, 0), "{row}, seed {seed}");
+        expected.assert_same(&outcome.found);
+        outcome
+    }
+}
+
+/// Items by key, of which each may come again but not otherwise.
+struct Once<T> {
+    items: BTreeMap<String, T>,
+    payloads: HashMap<String, Vec<u8>>,
+    repeated: usize,
+    contradicted: usize,
+}
+
+impl<T> Default for Once<T> {
+    fn default() -> Self {
+        Self { items: BTreeMap::new(), payloads: HashMap::new(), repeated: 0, contradicted: 0 }
+    }
+}
+
+impl<T> Once<T> {
+    fn add(&mut self, key: Option<String>, payload: &[u8], item: T) {
+        let key = key.expect("results have keys");
+        match self.payloads.get(&key) {
+            None => {
+                self.payloads.insert(key.clone(), payload.to_vec());
+                self.items.insert(key, item);
+            }
+            Some(first) if first == payload => self.repeated += 1,
+            Some(_) => self.contradicted += 1,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Several hosts and many partitions: whatever happens to them, the rows, errors and windows are those of one host, and of the
+//! definition. Against an Apache Kafka of three nodes.
+//!
+//! `WEIR_FISH` sets the length of the line, `WEIR_SEEDS` how many lines; `cargo xtask soak` runs the long version.
+
+mod equal;
+
+/// The seeds of this run.
+fn seeds() -> std::ops::Range<u64> {
+    let count = std::env::var("WEIR_SEEDS").ok().and_then(|text| text.parse().ok());
+    0..count.unwrap_or(1)
+}
+
+/// How many fish the line has: as many as `WEIR_FISH` says, or these.
+fn fish(default: usize) -> usize {
+    std::env::var("WEIR_FISH").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
