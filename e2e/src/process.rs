@@ -1,6 +1,7 @@
 //! Our programs as processes: their logs are read as they come, and none outlives its test.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -83,6 +84,20 @@ impl Process {
     pub fn await_line(&mut self, text: &str) {
         self.read_until(PATIENCE, |line| line.contains(text));
         assert!(self.log.contains(text), "{} ended early:\n{}", self.name, self.log);
+    }
+
+    /// Where it serves its metrics, as its log tells. Its `health.listen` must be set: port 0 is any free one.
+    ///
+    /// # Panics
+    /// If it does not tell.
+    pub fn health(&mut self) -> SocketAddr {
+        const TOLD: &str = "serving /healthz";
+        if !self.log.contains(TOLD) {
+            self.await_line(TOLD);
+        }
+        let line = self.log.lines().find(|line| line.contains(TOLD)).expect("just found");
+        let (_, address) = line.rsplit_once("address=").expect("an address");
+        address.trim().parse().expect("an address")
     }
 
     /// Reads the log until the end of the process, or until a line is the one.
