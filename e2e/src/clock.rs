@@ -1,5 +1,6 @@
 //! A clock that a test sets, for single processes: Debian's `faketime`. The process sees another time of day; the time that
-//! passes stays true, so that its timeouts do what they always do.
+//! passes stays true, so that its timeouts do what they always do. Not for programs with librdkafka in them: every second one
+//! hangs at its start.
 
 use std::path::PathBuf;
 

@@ -158,30 +158,31 @@ fn a_clock_that_jumps_touches_nobody_else() {
     }
 }
 
-/// The bridge cannot judge which times lie in the future, so it judges none, and acknowledges none.
+/// While its clock shows less than what the settings demand, the bridge cannot judge which times lie in the future: it judges
+/// none, and acknowledges none. Here the settings demand a little more than the clock shows; libfaketime cannot be had for a
+/// program with librdkafka in it, which at times hangs under it at the start.
 #[test]
 fn a_bridge_without_a_clock_holds_everything_until_it_is_set() {
     let fleet = Fleet::new(&address(KAFKA), GOOD);
     let mqtt = address(MQTT).parse().expect("an address");
-    let clock = FakeClock::new(fleet.path("clock"));
-    clock.set("@1970-01-02 00:00:00");
-    let environment = [clock.environment(), vec![any_port()]].concat();
-    let mut bridge = fleet.bridge(mqtt, &environment);
+    let set_at = SystemClock.now().plus(Duration::from_secs(6));
+    let demanded = ("WEIR__LIMITS__CLOCK_NOT_BEFORE", set_at.to_string());
+    let mut bridge = fleet.bridge(mqtt, &[demanded, any_port()]);
     let health = bridge.health();
     let mut agents = fleet.agents(mqtt);
     bridge.await_line("the clock is wrong; holding all messages until it is set");
-    let held = Duration::from_secs(2);
-    std::thread::sleep(held);
+    std::thread::sleep(Duration::from_secs(2));
     let page = Page::scrape(health).expect("answers");
+    let all_wait = agents.iter_mut().all(Process::is_running);
+    let topics = fleet.topics();
+    let letters = TopicNames::dead_letter(&topics.measurement);
+    let written = fleet.records(&[&topics.measurement, &letters]).len();
+    assert!(SystemClock.now() < set_at, "this machine is too slow to see anything held");
     let names = ["forwarded", "dead_lettered", "acknowledged"];
     let done = names.map(|name| page.sum(&format!("weir_bridge_messages_{name}_total")));
     assert_eq!((done, page.sum("weir_bridge_connected")), ([0; 3], 1));
-    assert!(agents.iter_mut().all(Process::is_running), "confirmed");
-    let topics = fleet.topics();
-    let letters = TopicNames::dead_letter(&topics.measurement);
-    assert!(fleet.records(&[&topics.measurement, &letters]).is_empty());
+    assert!(all_wait && written == 0, "{written} records");
 
-    clock.set("+0");
     bridge.await_line("the clock has been set");
     let recovery = fleet.finish(agents);
     let page = Page::scrape(health).expect("answers");
