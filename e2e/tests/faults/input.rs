@@ -70,29 +70,6 @@ fn claim_256_mib(broker: SocketAddr) {
     assert!(!is_open, "the broker waits for 256 MiB");
 }
 
-/// What tells a dead letter from others: Kafka's topic, the reason, MQTT's topic, size and digest.
-type Letter = (String, String, String, usize, String);
-
-fn letter_of(fleet: &Fleet, case: &Case, reason: Reason) -> Letter {
-    let kinds = [("measurement", &fleet.topics().measurement), ("weight", &fleet.topics().target)];
-    let kind = kinds.into_iter().find(|(word, _)| {
-        let levels: Vec<_> = case.topic.split('/').collect();
-        levels.len() == 3 && levels[2] == *word && !levels[1].is_empty()
-    });
-    let unrouted = fleet.topics().unrouted.clone();
-    let topic = kind.map_or(unrouted, |(_, topic)| TopicNames::dead_letter(topic));
-    let source = format!("{}/{}", fleet.name, case.topic);
-    let digest = Digest::of(&case.payload).to_string();
-    (topic, reason.to_string(), source, case.payload.len(), digest)
-}
-
-fn letter(record: &Record) -> Letter {
-    let header = |name| record.header(name).expect("a header").to_owned();
-    let size = header(headers::SIZE).parse().expect("a number");
-    let (reason, source) = (header(headers::REASON), header(headers::SOURCE));
-    (record.topic.to_string(), reason, source, size, header(headers::DIGEST))
-}
-
 /// How often each occurs.
 fn counted<T: Ord>(all: impl IntoIterator<Item = T>) -> BTreeMap<T, usize> {
     let mut counts = BTreeMap::new();
@@ -137,64 +114,116 @@ fn a_hostile_client_harms_nobody_and_each_of_its_messages_is_accounted_for() {
     let (status, _) = bridge.ended(GRACE);
 
     let outcome = fleet.outcome();
-    let topics = fleet.topics();
-    let dead =
-        [TopicNames::dead_letter(&topics.measurement), TopicNames::dead_letter(&topics.target)];
-    let letters = fleet.records(&[&dead[0], &dead[1], &topics.unrouted]);
+    let connections = page.sum("weir_bridge_subscriptions_total");
     report(&format!(
         "{{\"row\":\"I-1..I-3\",\"sent\":{},\"lost\":{},\"dup_raw\":{},\"reordered\":{},\"hostile_sent\":{},\
-         \"dead_lettered\":{},\"bridge_connections\":{},\"bridge_peak_kib\":{peak},\"neighbours_s\":{:.1}}}",
+         \"dead_lettered\":{},\"bridge_connections\":{connections},\"bridge_peak_kib\":{peak},\"neighbours_s\":{:.1}}}",
         outcome.sent,
         outcome.lost,
         outcome.dup_raw,
         outcome.reordered,
         cases.len(),
-        letters.len(),
-        page.sum("weir_bridge_subscriptions_total"),
+        outcome.dead_lettered,
         neighbours_took.as_secs_f64(),
     ));
-
     let log = bridge.log();
     assert!(status.success() && !log.contains("panicked"), "{log}");
-    assert_eq!(
-        page.sum("weir_bridge_subscriptions_total"),
-        1,
-        "the bridge has connected again: {log}"
-    );
+    assert_eq!(connections, 1, "the bridge has connected again: {log}");
     assert!(0 < peak && peak < BRIDGE_KIB_MAX, "{peak} KiB");
     assert_eq!((outcome.lost, outcome.dup_raw, outcome.reordered), (0, 0, 0), "{outcome:?}");
+    let aftermath = Aftermath { fleet: &fleet, cases: &cases };
+    aftermath.check_dead_letters();
+    aftermath.check_events();
+    aftermath.check_counts(&page);
+}
 
-    // Every message has come to what it had to, once.
-    let fates = |wanted: Fate| cases.iter().filter(move |case| case.fate == wanted);
-    let dead = cases.iter().filter_map(|case| match case.fate {
-        Fate::Dead(reason) => Some((letter_of(&fleet, case, reason), case.name.as_str())),
-        Fate::Event | Fate::Passed => None,
-    });
-    let dead: Vec<_> = dead.collect();
-    let (expected, found) =
-        (counted(dead.iter().map(|(letter, _)| letter)), letters.iter().map(letter));
-    let found: Vec<Letter> = found.collect();
-    let found = counted(&found);
-    for (letter, name) in &dead {
-        assert_eq!(found.get(letter), expected.get(letter), "{name}: {letter:?}");
-    }
-    let surplus: Vec<_> = found.keys().filter(|letter| !expected.contains_key(*letter)).collect();
-    assert!(surplus.is_empty(), "nobody sent these: {surplus:?}");
-    for reason in Reason::ALL {
-        let label = format!("reason={:?}", reason.as_str());
-        let count = page.labelled("weir_bridge_messages_dead_lettered_total", &label);
-        assert_eq!(count, fates(Fate::Dead(reason)).count() as u64, "{reason}");
+/// What tells a dead letter from others: Kafka's topic, the reason, MQTT's topic, size and digest.
+type Letter = (String, String, String, usize, String);
+
+fn letter(record: &Record) -> Letter {
+    let header = |name| record.header(name).expect("a header").to_owned();
+    let size = header(headers::SIZE).parse().expect("a number");
+    let (reason, source) = (header(headers::REASON), header(headers::SOURCE));
+    (record.topic.to_string(), reason, source, size, header(headers::DIGEST))
+}
+
+/// What there is when all is over, against what there must be: every message has come to its fate, once.
+struct Aftermath<'a> {
+    fleet: &'a Fleet,
+    cases: &'a [Case],
+}
+
+impl Aftermath<'_> {
+    /// How many messages have to come to this.
+    fn count(&self, fate: Fate) -> u64 {
+        self.cases.iter().filter(|case| case.fate == fate).count() as u64
     }
 
-    let events = fleet.records(&[&topics.measurement, &topics.target]);
-    let neighbours: Vec<_> = (0..GOOD.devices).map(device_name).collect();
-    let is_hostile =
-        |record: &&Record| !neighbours.iter().any(|own| own == device_and_fish(record).0);
-    let source = |record: &Record| record.header(headers::SOURCE).expect("a source").to_owned();
-    let found = counted(events.iter().filter(is_hostile).map(source));
-    let expected = counted(fates(Fate::Event).map(|case| format!("{}/{}", fleet.name, case.topic)));
-    assert_eq!(found, expected);
-    let passed = ["repeated", "out_of_order"];
-    let passed = passed.map(|name| page.sum(&format!("weir_bridge_messages_{name}_total")));
-    assert_eq!(passed.iter().sum::<u64>(), fates(Fate::Passed).count() as u64);
+    /// The dead letter that a message must be, if it must be one.
+    fn letter_of(&self, case: &Case) -> Option<Letter> {
+        let Fate::Dead(reason) = case.fate else { return None };
+        let topics = self.fleet.topics();
+        let levels: Vec<_> = case.topic.split('/').collect();
+        // The routes of the fleet's bridge.
+        let topic = match levels[..] {
+            [_, "", _] => topics.unrouted.clone(),
+            [_, _, "measurement"] => TopicNames::dead_letter(&topics.measurement),
+            [_, _, "weight"] => TopicNames::dead_letter(&topics.target),
+            _ => topics.unrouted.clone(),
+        };
+        let source = format!("{}/{}", self.fleet.name, case.topic);
+        let digest = Digest::of(&case.payload).to_string();
+        Some((topic, reason.to_string(), source, case.payload.len(), digest))
+    }
+
+    fn check_dead_letters(&self) {
+        let topics = self.fleet.topics();
+        let [measurements, targets] =
+            [&topics.measurement, &topics.target].map(|topic| TopicNames::dead_letter(topic));
+        let records = self.fleet.records(&[&measurements, &targets, &topics.unrouted]);
+        let found = counted(records.iter().map(letter));
+        let expected = counted(self.cases.iter().filter_map(|case| self.letter_of(case)));
+        for case in self.cases {
+            let Some(letter) = self.letter_of(case) else { continue };
+            assert_eq!(found.get(&letter), expected.get(&letter), "{}: {letter:?}", case.name);
+        }
+        let surplus: Vec<_> =
+            found.keys().filter(|letter| !expected.contains_key(*letter)).collect();
+        assert!(surplus.is_empty(), "nothing was to become these: {surplus:?}");
+    }
+
+    /// The events are in Kafka in the order in which they were sent, among those of the neighbours.
+    fn check_events(&self) {
+        let topics = self.fleet.topics();
+        let neighbours: Vec<_> = (0..GOOD.devices).map(device_name).collect();
+        for (word, topic) in [("measurement", &topics.measurement), ("weight", &topics.target)] {
+            let mut found = Vec::new();
+            for record in self.fleet.records(&[topic]) {
+                let (device, fish) = device_and_fish(&record);
+                if !neighbours.iter().any(|own| own == device) {
+                    let source = record.header(headers::SOURCE).expect("a source");
+                    found.push((source.to_owned(), fish.to_owned()));
+                }
+            }
+            let expected = self.cases.iter().filter(|case| case.fate == Fate::Event);
+            let expected = expected.filter(|case| case.topic.ends_with(word)).map(|case| {
+                let json: serde_json::Value = serde_json::from_slice(&case.payload).expect("JSON");
+                let fish = json["Fish_Id"].as_str().expect("a name").to_owned();
+                (format!("{}/{}", self.fleet.name, case.topic), fish)
+            });
+            assert_eq!(found, expected.collect::<Vec<_>>());
+        }
+    }
+
+    /// What the bridge says that it has done.
+    fn check_counts(&self, page: &Page) {
+        for reason in Reason::ALL {
+            let label = format!("reason={:?}", reason.as_str());
+            let count = page.labelled("weir_bridge_messages_dead_lettered_total", &label);
+            assert_eq!(count, self.count(Fate::Dead(reason)), "{reason}");
+        }
+        let passed = ["repeated", "out_of_order"];
+        let passed = passed.map(|name| page.sum(&format!("weir_bridge_messages_{name}_total")));
+        assert_eq!(passed.iter().sum::<u64>(), self.count(Fate::Passed));
+    }
 }
