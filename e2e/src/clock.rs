@@ -1,6 +1,6 @@
 //! A clock that a test sets, for single processes: Debian's `faketime`. The process sees another time of day; the time that
-//! passes stays true, so that its timeouts do what they always do. Not for programs with librdkafka in them: every second one
-//! hangs at its start.
+//! passes stays true, so that its timeouts do what they always do. Not for programs with librdkafka in them: its threads
+//! spin under libfaketime 0.9.10, and often it hangs (kcat does as well).
 
 use std::path::PathBuf;
 

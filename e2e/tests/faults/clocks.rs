@@ -159,8 +159,8 @@ fn a_clock_that_jumps_touches_nobody_else() {
 }
 
 /// While its clock shows less than what the settings demand, the bridge cannot judge which times lie in the future: it judges
-/// none, and acknowledges none. Here the settings demand a little more than the clock shows; libfaketime cannot be had for a
-/// program with librdkafka in it, which at times hangs under it at the start.
+/// none, and acknowledges none. Here the settings demand a little more than the clock shows, since librdkafka hangs
+/// under a fake clock.
 #[test]
 fn a_bridge_without_a_clock_holds_everything_until_it_is_set() {
     let fleet = Fleet::new(&address(KAFKA), GOOD);
