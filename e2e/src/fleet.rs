@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use weir_events::{Gap, Reason, TopicNames, headers};
-use weir_kafka::{Admin, KafkaConfig, NewTopicSpec, Scan, Start};
+use weir_kafka::{Admin, KafkaConfig, NewTopicSpec, Record, Scan, Start};
 
 use crate::process::Process;
 use crate::servers::unique;
@@ -63,6 +63,8 @@ pub struct Outcome {
     pub dead_lettered: usize,
     /// Numbers that agents told to have no event any more.
     pub gaps: u64,
+    /// Records of devices that are none of the fleet's.
+    pub strangers: usize,
 }
 
 /// Machines and a bridge on one MQTT broker and one Kafka.
@@ -93,7 +95,8 @@ impl Fleet {
             name: name.clone(),
             partitions: 1,
             replication: 1,
-            settings: Vec::new(),
+            // So that a record's time tells since when Kafka has it.
+            settings: vec![("message.timestamp.type".into(), "LogAppendTime".into())],
         };
         let specs: Vec<_> = fleet.kafka_topics().iter().map(spec).collect();
         let admin = Admin::new(&fleet.client()).expect("a client");
@@ -110,6 +113,11 @@ impl Fleet {
         let events = [measurement, target];
         let dead_letters = events.map(|topic| TopicNames::dead_letter(topic));
         events.into_iter().chain([unrouted]).cloned().chain(dead_letters).collect()
+    }
+
+    /// The Kafka topics.
+    pub fn topics(&self) -> &TopicNames {
+        &self.topics
     }
 
     /// A path in the fleet's folder, which is removed with it.
@@ -131,7 +139,8 @@ impl Fleet {
     pub fn bridge_settings(&self, more: &str) -> String {
         let name = &self.name;
         let mut text = format!("subscribe = [\"{name}/#\"]\n{more}\n");
-        for (word, event) in [("measurement", "measurement"), ("gap", "gap")] {
+        let words = [("measurement", "measurement"), ("weight", "target"), ("gap", "gap")];
+        for (word, event) in words {
             let topic = format!("{name}/{{line}}/{{device}}/{word}");
             text += &format!("[[routes]]\ntopic = {topic:?}\nevent = {event:?}\n");
         }
@@ -175,8 +184,13 @@ impl Fleet {
     }
 
     /// Starts the agent of a machine. It waits for more lines, until it is told to end.
-    pub fn agent_that_stays(&self, device: usize, mqtt: SocketAddr) -> Process {
-        self.start_agent(device, mqtt, &[], &["--follow", "--from", "start"])
+    pub fn agent_that_stays(
+        &self,
+        device: usize,
+        mqtt: SocketAddr,
+        environment: &[(&str, String)],
+    ) -> Process {
+        self.start_agent(device, mqtt, environment, &["--follow", "--from", "start"])
     }
 
     fn start_agent(
@@ -196,7 +210,7 @@ impl Fleet {
     pub fn agent_settings(&self, device: usize) -> Vec<(&'static str, String)> {
         vec![
             ("WEIR__LINE", "line-1".to_owned()),
-            ("WEIR__DEVICE", format!("device-{device}")),
+            ("WEIR__DEVICE", device_name(device)),
             ("WEIR__TOPICS__ROOT", self.name.clone()),
             ("WEIR__SPOOL__DIRECTORY", text_of(&self.path(&format!("spool-{device}")))),
             ("WEIR__MQTT__KEEP_ALIVE", "5s".to_owned()),
@@ -237,12 +251,15 @@ impl Fleet {
     pub fn outcome(&self) -> Outcome {
         let (mut ids, mut seen) = (HashSet::new(), HashSet::new());
         let mut highest: HashMap<String, usize> = HashMap::new();
-        let (mut records, mut reordered) = (0, 0);
+        let (mut records, mut reordered, mut strangers) = (0, 0, 0);
         self.scan(&[&self.topics.measurement], |record| {
-            records += 1;
             let id = record.header(headers::ID).expect("an id").to_owned();
-            let key = record.key.as_deref().map(String::from_utf8_lossy).expect("a key");
-            let (device, fish) = key.rsplit_once('/').expect("a device and a fish");
+            let (device, fish) = device_and_fish(record);
+            if !(0..self.size.devices).any(|own| device == device_name(own)) {
+                strangers += 1;
+                return;
+            }
+            records += 1;
             let fish: usize = fish.parse().expect("fish are numbered");
             if ids.insert(id) {
                 let highest = highest.entry(device.to_owned()).or_default();
@@ -268,10 +285,21 @@ impl Fleet {
             reordered,
             dead_lettered,
             gaps,
+            strangers,
         }
     }
 
-    fn scan(&self, topics: &[&str], mut each: impl FnMut(&weir_kafka::Record)) {
+    /// All records of these topics.
+    ///
+    /// # Panics
+    /// If Kafka fails.
+    pub fn records(&self, topics: &[&str]) -> Vec<Record> {
+        let mut records = Vec::new();
+        self.scan(topics, |record| records.push(record.clone()));
+        records
+    }
+
+    fn scan(&self, topics: &[&str], mut each: impl FnMut(&Record)) {
         let mut scan = Scan::topics(&self.client(), topics, Start::Beginning).expect("a reader");
         while let Some(record) = scan.next().expect("read") {
             each(&record);
@@ -291,10 +319,23 @@ impl Fleet {
              \"recovery_s\":{:.1}}}",
             recovery.as_secs_f64()
         ));
-        let counts = (*lost, *dup_effective, *reordered, *dead_lettered);
-        assert_eq!(counts, (0, 0, 0, 0), "{row}, seed {seed}: {outcome:?}");
+        let counts = (*lost, *dup_effective, *reordered, *dead_lettered, outcome.strangers);
+        assert_eq!(counts, (0, 0, 0, 0, 0), "{row}, seed {seed}: {outcome:?}");
         outcome
     }
+}
+
+/// What the fleet's machines are called in topics and keys.
+pub fn device_name(device: usize) -> String {
+    format!("device-{device}")
+}
+
+/// The two parts of an event's key.
+///
+/// # Panics
+/// If it has others.
+pub fn device_and_fish(record: &Record) -> (&str, &str) {
+    record.key_text().and_then(|key| key.split_once('/')).expect("a device and a fish")
 }
 
 /// A line of a run's figures.
@@ -315,7 +356,8 @@ impl Drop for Fleet {
 }
 
 const SCHEMA: &str = "[schema]\nformula = \"Weight ~ Length + Height + Species\"\nfactor = \"Species\"\n\
-                      key = [\"device\", \"Fish_Id\"]\ntimestamp = \"Timestamp\"\n";
+                      key = [\"device\", \"Fish_Id\"]\ntimestamp = \"Timestamp\"\n\
+                      [schema.range]\nLength = { min = 0.0 }\n";
 
 /// A machine's file: measurements of so many fish.
 fn lines(count: usize) -> String {

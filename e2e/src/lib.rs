@@ -4,9 +4,12 @@
 //! `eval "$(cargo xtask services up)"`. A server that is missing fails the test that needs it: nothing
 //! is ever skipped.
 
+pub mod clock;
 pub mod fleet;
 pub mod hosts;
+pub mod metrics;
 pub mod mosquitto;
 pub mod process;
 pub mod servers;
 pub mod way;
+pub mod wire;

@@ -1,6 +1,7 @@
 //! Our programs as processes: their logs are read as they come, and none outlives its test.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -85,6 +86,20 @@ impl Process {
         assert!(self.log.contains(text), "{} ended early:\n{}", self.name, self.log);
     }
 
+    /// Where it serves its metrics, as its log tells. Its `health.listen` must be set: port 0 is any free one.
+    ///
+    /// # Panics
+    /// If it does not tell.
+    pub fn health(&mut self) -> SocketAddr {
+        const TOLD: &str = "serving /healthz";
+        if !self.log.contains(TOLD) {
+            self.await_line(TOLD);
+        }
+        let line = self.log.lines().find(|line| line.contains(TOLD)).expect("just found");
+        let (_, address) = line.rsplit_once("address=").expect("an address");
+        address.trim().parse().expect("an address")
+    }
+
     /// Reads the log until the end of the process, or until a line is the one.
     fn read_until(&mut self, patience: Duration, is_it: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + patience;
@@ -125,6 +140,21 @@ impl Process {
     /// Whether it has not ended.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("asked").is_none()
+    }
+
+    /// Waits for its end, but no longer than that. Returns whether a signal ended it.
+    ///
+    /// # Panics
+    /// If the process cannot be asked.
+    pub fn died_within(&mut self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("asked") {
+                return status.code().is_none();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
     }
 
     /// Waits for its end. Returns whether a signal ended it.

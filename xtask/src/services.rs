@@ -52,7 +52,12 @@ pub(crate) enum Action {
     /// Lets a server go on after a pause.
     Resume { server: Server },
     /// Kills a server (SIGKILL) and starts it again with the data it has: Apache Kafka without TLS.
-    Restart { server: Server },
+    Restart {
+        server: Server,
+        /// Only this node of a cluster, counted from 1.
+        #[arg(long)]
+        node: Option<usize>,
+    },
     /// Tells which servers run, where they are, and where their logs are.
     Status,
 }
@@ -65,7 +70,7 @@ pub(crate) fn run(action: &Action) -> Result<()> {
         Action::Down { servers } => down(servers)?,
         Action::Pause { server } => server.folder(&Home::new()?).signal("STOP")?,
         Action::Resume { server } => server.folder(&Home::new()?).signal("CONT")?,
-        Action::Restart { server } => restart(*server)?,
+        Action::Restart { server, node } => restart(*server, *node)?,
         Action::Status => status()?,
     }
     Ok(())
@@ -121,7 +126,7 @@ pub(crate) fn down(servers: &[Server]) -> Result<()> {
     stop(&home, servers)
 }
 
-fn restart(server: Server) -> Result<()> {
+fn restart(server: Server, node: Option<usize>) -> Result<()> {
     let home = Home::new()?;
     let _lock = home.lock()?;
     let folder = server.folder(&home);
@@ -130,7 +135,7 @@ fn restart(server: Server) -> Result<()> {
         .with_context(|| format!("restart {}: it does not run", server.name()))?;
     match (server, &variables[..]) {
         (Server::Kafka | Server::KafkaCluster, [(_, addresses), ..]) => {
-            kafka::restart(&home, &folder, addresses)
+            kafka::restart(&home, &folder, addresses, node)
         }
         _ => anyhow::bail!("restart {}: only kafka and kafka-cluster can be", server.name()),
     }

@@ -17,7 +17,8 @@ use crate::tools::{self, Tool};
 pub(crate) const SERVER_FEATURES: &str = "weir-e2e/servers,weir-host/servers,weir-agent/servers";
 
 /// What they need besides the servers' own tools.
-const TOOLS: [&Tool; 6] = [
+const TOOLS: [&Tool; 7] = [
+    &tools::FAKETIME,
     &tools::KCAT,
     &tools::MOSQUITTO_CLIENTS,
     &tools::NETCAT,

@@ -56,6 +56,12 @@ pub(crate) const MOSQUITTO_CLIENTS: Tool = Tool {
     package: "mosquitto-clients",
     is_there: || find("mosquitto_pub").is_some() && find("mosquitto_sub").is_some(),
 };
+/// For tests of clocks that are wrong.
+pub(crate) const FAKETIME: Tool = Tool {
+    what: "faketime and its library",
+    package: "faketime",
+    is_there: || find("faketime").is_some(),
+};
 /// For `cargo xtask package` alone. It finds which packages a program's libraries are in.
 pub(crate) const DPKG_DEV: Tool = Tool {
     what: "dpkg-deb and dpkg-shlibdeps",

@@ -32,6 +32,9 @@ pub struct Weather {
     pub silent: bool,
 }
 
+/// Is shown what clients send, before it goes on: the number of the connection, from 0, and the next bytes.
+pub type Tap = Arc<dyn Fn(u64, &[u8]) + Send + Sync>;
+
 /// How often the connections were cut, and whether new ones are let through.
 #[derive(Clone, Copy, Debug)]
 struct Door {
@@ -55,6 +58,14 @@ impl Proxy {
     /// # Errors
     /// If there is none.
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
+        Self::tapped(target, Arc::new(|_, _| {})).await
+    }
+
+    /// The same, with a tap: for tests of what must, or must not, be seen on the wire.
+    ///
+    /// # Errors
+    /// If there is no free port.
+    pub async fn tapped(target: SocketAddr, tap: Tap) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let door = watch::Sender::new(Door { cuts: 0, open: true });
@@ -67,7 +78,8 @@ impl Proxy {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let number = count.fetch_add(1, Ordering::Relaxed);
-                let route = Route { target, weather: weather_seen.clone(), number };
+                let (weather, tap) = (weather_seen.clone(), Arc::clone(&tap));
+                let route = Route { target, weather, number, tap };
                 connections.spawn(route.forward(client, door_seen.clone()));
                 // Connections that have ended are forgotten.
                 while connections.try_join_next().is_some() {}
@@ -112,6 +124,7 @@ struct Route {
     target: SocketAddr,
     weather: watch::Receiver<Weather>,
     number: u64,
+    tap: Tap,
 }
 
 impl Route {
@@ -136,8 +149,13 @@ impl Route {
     async fn pump(&self, from: OwnedReadHalf, to: OwnedWriteHalf, direction: u64) {
         // What is under way; the bound is the network's, which holds the sender back.
         let (sender, receiver) = mpsc::channel(256);
+        let seen = |bytes: &[u8]| {
+            if direction == 0 {
+                (self.tap)(self.number, bytes);
+            }
+        };
         tokio::select! {
-            () = take(from, sender, self.weather.clone(), self.number * 2 + direction) => {}
+            () = take(from, sender, self.weather.clone(), self.number * 2 + direction, seen) => {}
             () = give(to, receiver, self.weather.clone()) => {}
         }
     }
@@ -152,6 +170,7 @@ async fn take(
     sender: mpsc::Sender<Chunk>,
     mut weather: watch::Receiver<Weather>,
     seed: u64,
+    seen: impl Fn(&[u8]),
 ) {
     let (mut buffer, mut dice, mut last) = (vec![0; 16 * 1024], Dice(seed), Instant::now());
     loop {
@@ -159,6 +178,7 @@ async fn take(
             return;
         }
         let Ok(count @ 1..) = from.read(&mut buffer).await else { break };
+        seen(&buffer[..count]);
         let Weather { latency, jitter, slice, resets_per_mille, .. } = *weather.borrow();
         let size = if slice == 0 { count } else { slice };
         for chunk in buffer[..count].chunks(size) {
@@ -214,7 +234,14 @@ mod tests {
     /// What is sent through a proxy with this weather, and comes back from an echo.
     async fn echoed(weather: Weather, bytes: usize) -> (Vec<u8>, Duration) {
         let echo = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-        let proxy = Proxy::start(echo.local_addr().expect("bound")).await.expect("a port");
+        let tapped = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&tapped);
+        let tap: Tap = Arc::new(move |number, bytes| {
+            assert!(number == 0 && bytes.iter().all(|byte| *byte == 7));
+            count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        });
+        let target = echo.local_addr().expect("bound");
+        let proxy = Proxy::tapped(target, tap).await.expect("a port");
         tokio::spawn(async move {
             let (mut stream, _) = echo.accept().await.expect("a client");
             let (mut reads, mut writes) = stream.split();
@@ -227,6 +254,8 @@ mod tests {
         let mut back = vec![0; bytes];
         let read = tokio::time::timeout(Duration::from_secs(5), client.read_exact(&mut back)).await;
         let back = if matches!(read, Ok(Ok(_))) { back } else { Vec::new() };
+        // The way there only.
+        assert!(back.is_empty() || tapped.load(Ordering::Relaxed) == bytes as u64);
         (back, began.elapsed())
     }
 

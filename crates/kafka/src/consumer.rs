@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::assignment::{Assignment, ConsumerEvent, Held, Offsets, Resume, pause};
 use crate::poll::Poller;
-use crate::reach::{Inner, create, member, partitions, watermarks};
+use crate::reach::{ANSWER_TIMEOUT, Inner, ask, create, member, partitions, watermarks};
 use crate::record::Partition;
 use crate::scan::{Start, span};
 use crate::{KafkaConfig, KafkaError, Progress};
@@ -209,6 +209,31 @@ impl Consumer {
             Ok((partition, if low == high { 0 } else { high }))
         };
         partitions(&inner, config, topic)?.into_iter().map(end).collect()
+    }
+
+    /// How many records of a topic a group has not committed; none if it has committed nothing. Blocks.
+    ///
+    /// # Errors
+    /// If the brokers do not answer or the topic does not exist.
+    pub fn lag(config: &KafkaConfig, group: &str, topic: &str) -> Result<Option<i64>, KafkaError> {
+        let inner = create(config, group)?;
+        let (mut lag, mut any) = (0, false);
+        let mut list = TopicPartitionList::new();
+        for partition in partitions(&inner, config, topic)? {
+            list.add_partition(topic, partition);
+        }
+        let committed =
+            ask(&inner, config, ANSWER_TIMEOUT, |slice| inner.committed_offsets(list.clone(), slice))?;
+        for entry in committed.elements() {
+            let (low, high) = watermarks(&inner, config, topic, entry.partition())?;
+            let next = match entry.offset() {
+                Offset::Offset(next) => next,
+                _ => low,
+            };
+            any |= matches!(entry.offset(), Offset::Offset(_));
+            lag += high - next;
+        }
+        Ok(any.then_some(lag))
     }
 
     /// Leaves: commits what is done and waits until the group knows.

@@ -122,6 +122,55 @@ impl Group<'_> {
         took
     }
 
+    /// Waits until the group of a role has committed the end of everything that it reads: nothing is held back by it.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn await_committed(&self, role: &str) {
+        let topic = match role {
+            "sink" => &self.topics.joined,
+            "train" => &self.topics.trigger,
+            _ => panic!("{role} holds offsets back"),
+        };
+        let group = format!("{}-{role}", self.name);
+        let began = Instant::now();
+        let mut quiet = 0;
+        // Nothing more comes once nothing came for a second.
+        while quiet < 5 {
+            assert!(began.elapsed() < PATIENCE, "{group} does not come to the end of {topic}");
+            std::thread::sleep(Duration::from_millis(200));
+            let lag = Consumer::lag(&self.line.client(), &group, topic).expect("an answer");
+            quiet = if lag == Some(0) { quiet + 1 } else { 0 };
+        }
+    }
+
+    /// Checks that the versions after the first are as many as the triggers, one for each.
+    ///
+    /// # Panics
+    /// If they are not.
+    pub fn check_versions(&self, row: &str) {
+        let (mut triggers, mut versions) = (HashSet::new(), Vec::new());
+        self.scan(&self.topics.trigger, |record| triggers.extend(key(record)));
+        self.scan(&self.topics.models, |record| {
+            if record.key_text().is_some_and(|key| key.starts_with("manifest/")) {
+                let json: Value = serde_json::from_slice(record.payload()).expect("JSON");
+                versions.push((json["version"].as_u64(), json["trigger"].as_str().map(str::to_owned)));
+            }
+        });
+        let answered: HashSet<_> = versions.iter().filter_map(|(_, trigger)| trigger.clone()).collect();
+        report(&format!(
+            "{{\"row\":\"{row}\",\"triggers\":{},\"versions\":{},\"answered\":{}}}",
+            triggers.len(),
+            versions.len() - 1,
+            answered.len()
+        ));
+        assert!(!triggers.is_empty(), "{row}: nothing was to be trained");
+        assert_eq!(answered, triggers, "{row}");
+        assert_eq!(versions.len() - 1, triggers.len(), "{row}: a trigger has two versions");
+        let numbers: Vec<_> = versions.iter().map(|(number, _)| number.expect("a number")).collect();
+        assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "{row}: {numbers:?}");
+    }
+
     /// Reads all results.
     ///
     /// # Panics

@@ -1,12 +1,12 @@
 //! the disk of the spool is full. It is a file system of 1 MiB in memory, which only the agent sees.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use weir_e2e::fleet::{Fleet, Size, report};
+use weir_e2e::metrics::Page;
 use weir_e2e::process::{PATIENCE, Process, built};
 use weir_e2e::servers::{KAFKA, MQTT, address};
 
@@ -46,23 +46,13 @@ impl Cramped {
         Self { agent, filler, health }
     }
 
-    fn metric(&self, name: &str) -> f64 {
-        let Ok(mut stream) = TcpStream::connect(self.health) else { return 0.0 };
-        stream
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            .expect("asked");
-        let mut page = String::new();
-        stream.read_to_string(&mut page).expect("answered");
-        let line = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        line.unwrap_or(0.0)
-    }
-
-    fn taken(&self) -> f64 {
-        self.metric("weir_agent_records_taken_total")
+    fn taken(&self) -> u64 {
+        let page = Page::scrape(self.health);
+        page.map_or(0, |page| page.sum("weir_agent_records_taken_total"))
     }
 
     /// Waits until no more is taken. Returns how much was.
-    fn until_full(&mut self) -> f64 {
+    fn until_full(&mut self) -> u64 {
         self.agent.await_line("the spool's disk refuses");
         let (mut last, mut since) = (self.taken(), Instant::now());
         while since.elapsed() < Duration::from_secs(2) {
@@ -72,7 +62,7 @@ impl Cramped {
                 (last, since) = (now, Instant::now());
             }
         }
-        assert!(self.agent.is_running() && last > 0.0);
+        assert!(self.agent.is_running() && last > 0);
         last
     }
 }
@@ -113,8 +103,7 @@ fn a_full_disk_drops_the_oldest_where_the_settings_say_so() {
     way.proxy.close();
     let mut cramped = Cramped::start(&fleet, way.proxy.address(), "drop-oldest");
     let began = Instant::now();
-    #[expect(clippy::cast_precision_loss, reason = "a small number")]
-    while cramped.taken() < SIZE.lines as f64 {
+    while cramped.taken() < SIZE.lines as u64 {
         assert!(cramped.agent.is_running() && began.elapsed() < PATIENCE, "{}", cramped.taken());
         std::thread::sleep(Duration::from_millis(50));
     }

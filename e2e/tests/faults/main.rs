@@ -6,7 +6,10 @@
 
 mod brokers;
 mod chaos;
+mod clocks;
 mod disk;
+mod health;
+mod input;
 mod kafka;
 mod kills;
 mod network;

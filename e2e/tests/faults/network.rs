@@ -77,7 +77,7 @@ fn a_silent_network_is_seen_within_two_keep_alives() {
     let ways = Ways::new();
     let fleet = Fleet::new(&address(KAFKA), Size { devices: 1, lines: 1 });
     let mut bridge = fleet.bridge(ways.bridge.proxy.address(), &[]);
-    let mut agent = fleet.agent_that_stays(0, ways.agents.proxy.address());
+    let mut agent = fleet.agent_that_stays(0, ways.agents.proxy.address(), &[]);
     agent.await_line("connected to the broker");
     let silent = Weather { silent: true, ..Weather::default() };
     ways.set(silent);

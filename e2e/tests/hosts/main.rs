@@ -4,11 +4,19 @@
 //! `WEIR_FISH` sets the length of the line, `WEIR_SEEDS` how many lines; `cargo xtask soak` runs the long version.
 
 mod equal;
+mod kafka;
+mod points;
+mod store;
 
 /// The seeds of this run.
 fn seeds() -> std::ops::Range<u64> {
     let count = std::env::var("WEIR_SEEDS").ok().and_then(|text| text.parse().ok());
     0..count.unwrap_or(1)
+}
+
+/// Whether this is the long version.
+fn is_long() -> bool {
+    std::env::var_os("WEIR_SEEDS").is_some()
 }
 
 /// How many fish the line has: as many as `WEIR_FISH` says, or these.

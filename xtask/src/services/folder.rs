@@ -112,10 +112,13 @@ impl Folder {
         self.processes()?.iter().try_for_each(|(_, process)| process.signal(signal))
     }
 
-    /// Ends all processes as a power cut would, and returns their names.
-    pub(super) fn kill(&self) -> Result<Vec<String>> {
-        let processes = self.processes()?;
-        self.signal("KILL")?;
+    /// Ends the processes of these names as a power cut would, and returns the names.
+    pub(super) fn kill(&self, which: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+        let mut processes = self.processes()?;
+        processes.retain(|(name, _)| which(name));
+        for (_, process) in &processes {
+            process.signal("KILL")?;
+        }
         if !await_end(&processes, END) {
             bail!("kill the processes in {}: one does not follow SIGKILL", self.path.display());
         }

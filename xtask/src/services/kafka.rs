@@ -50,7 +50,7 @@ fn start_nodes<const NODES: usize>(
     controllers: [u16; NODES],
 ) -> Result<Vec<String>> {
     for index in 0..NODES {
-        let name = format!("node-{}", index + 1);
+        let name = node_name(index + 1);
         let protocols = "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT";
         let text = properties(index, &clients, &controllers, protocols, &folder.path(&name));
         let file = folder.write(&format!("{name}.properties"), &text)?;
@@ -100,16 +100,31 @@ share.coordinator.state.topic.min.isr={in_sync}
     )
 }
 
-/// Kills the nodes of a plain server and starts them again, with the data that they have. Returns when each knows so
-/// many brokers.
-pub(super) fn restart(home: &Home, folder: &Folder, addresses: &str) -> Result<()> {
-    let nodes = folder.kill()?;
+fn node_name(number: usize) -> String {
+    format!("node-{number}")
+}
+
+/// Kills the nodes of a plain server, or one of them, and starts them again, with the data that they have. Returns when
+/// each knows all brokers, and these are in step.
+pub(super) fn restart(
+    home: &Home,
+    folder: &Folder,
+    addresses: &str,
+    node: Option<usize>,
+) -> Result<()> {
+    let nodes = folder.kill(|name| node.is_none_or(|node| name == node_name(node)))?;
     for name in &nodes {
         let settings = folder.path(&format!("{name}.properties"));
         folder.start(name, java(home, &["-Xmx384m"], "kafka.Kafka").arg(settings))?;
     }
     let mut probes: Vec<Command> = addresses.split(',').map(probe).collect();
-    folder.await_answer(|| probes.iter_mut().all(|probe| brokers(probe) == Some(nodes.len())))
+    let all = probes.len();
+    let answers = |probe: &mut Command| {
+        let listed = probe.output().ok().filter(|output| output.status.success());
+        let listed = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        listed.is_some_and(|listed| parse_brokers(&listed) == Some(all) && is_in_sync(&listed))
+    };
+    folder.await_answer(|| probes.iter_mut().all(answers))
 }
 
 /// Formats the folder of a node and starts it. `format` is said to the formatter too.
@@ -161,6 +176,14 @@ fn parse_brokers(listed: &str) -> Option<usize> {
     listed.lines().find_map(|line| line.trim().strip_suffix(" brokers:")?.parse().ok())
 }
 
+/// Whether every copy of every partition is in step, by lines such as `partition 0, leader 2, replicas: 2,3, isrs: 3,2`.
+fn is_in_sync(listed: &str) -> bool {
+    let copies = |text: &str| text.split(',').filter(|id| !id.trim().is_empty()).count();
+    listed.lines().filter_map(|line| line.split_once("replicas:")?.1.split_once("isrs:")).all(
+        |(replicas, in_sync)| copies(replicas.trim().trim_end_matches(',')) == copies(in_sync),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +216,13 @@ mod tests {
         assert_eq!(setting(&text, "offsets.topic.replication.factor"), "1");
         assert_eq!(setting(&text, "min.insync.replicas"), "1");
         assert_eq!(setting(&text, "auto.create.topics.enable"), "false");
+    }
+
+    #[test]
+    fn copies_that_are_behind_are_seen() {
+        let line = |in_sync| format!("    partition 0, leader 2, replicas: 2,3,1, isrs: {in_sync}\n");
+        assert!(is_in_sync(&line("2,1,3")));
+        assert!(!is_in_sync(&(line("2,1,3") + &line("2,3"))));
     }
 
     #[test]
