@@ -115,22 +115,19 @@ impl Bridge {
         }
     }
 
-    /// Confirms the first ones, once, and receives until the agent has heard of it and has sent many more.
+    /// Confirms the first ones, and receives until the agent has heard of it and has sent many more.
     fn confirm_some(&mut self, account: &mut Account, agent: &mut Running) -> Result<()> {
-        let mut confirmed = false;
+        let began = Instant::now();
         loop {
             let message = self.next(agent)?.context("the agent ends before it is killed")?;
             let stamp = account.receive(&message)?;
-            if stamp.seq >= CONFIRMED && !confirmed {
-                self.confirm(&stamp.epoch, CONFIRMED)?;
-                confirmed = true;
+            ensure!(began.elapsed() < PATIENCE, "{stamp:?}: the agent hears no confirmation");
+            match stamp.floor {
+                1 if stamp.seq >= CONFIRMED => self.confirm(&stamp.epoch, CONFIRMED)?,
+                1 => {}
+                floor => ensure!(floor == CONFIRMED + 1, "{stamp:?} was not confirmed so"),
             }
-            let heard = stamp.floor > 1;
-            ensure!(
-                !heard || confirmed && stamp.floor == CONFIRMED + 1,
-                "{stamp:?} tells of a confirmation that was not given"
-            );
-            if heard && stamp.seq >= SENT {
+            if stamp.floor > 1 && stamp.seq >= SENT {
                 return Ok(());
             }
         }
