@@ -168,8 +168,10 @@ impl AgentConfig {
         let record = self.limits.sample_bytes_max as u64;
         let rules = [
             (
-                segment_bytes < 64 * 1024 || segment_bytes < 2 * record,
-                "spool.segment-bytes: must be at least 65536, and twice limits.sample-bytes-max",
+                // What the disk holds beside the payload comes on top of it.
+                segment_bytes < 64 * 1024 || segment_bytes < 2 * (record + 1_024),
+                "spool.segment-bytes: must be at least 65536, and at least 2048 above twice \
+                 limits.sample-bytes-max",
             ),
             (segment_bytes > 1 << 30, "spool.segment-bytes: must be at most 1073741824"),
             (
@@ -278,6 +280,7 @@ fn check_level(level: &str) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backlog::Backlog;
 
     fn check(change: fn(&mut AgentConfig), part: &str) {
         let mut config = AgentConfig::embedded().expect("the embedded configuration is valid");
@@ -299,6 +302,23 @@ mod tests {
         check(|c| c.limits.sample_bytes_max = 1 << 30, "limits.sample-bytes-max: must be at most");
         check(|c| c.mqtt.port = 0, "mqtt.port");
         check(|c| c.schema.formula = "Weight ~".into(), "schema.formula");
+    }
+
+    #[test]
+    fn a_spool_opens_with_the_smallest_files_that_are_allowed() {
+        for sample_bytes_max in [1, 31_744, 32_768, 1_000_000] {
+            let mut config = AgentConfig::embedded().expect("valid");
+            config.limits.sample_bytes_max = sample_bytes_max;
+            config.spool.quota_bytes = 1 << 30;
+            let smallest = (2 * sample_bytes_max as u64 + 2_048).max(65_536);
+            config.spool.segment_bytes = smallest - 1;
+            config.check().expect_err("too small");
+            config.spool.segment_bytes = smallest;
+            config.check().expect("allowed");
+            let folder = tempfile::tempdir().expect("a folder");
+            let epoch = weir_events::Epoch::from_bytes([1; 16]);
+            Backlog::open(folder.path(), &config.spool, sample_bytes_max, epoch).expect("opens");
+        }
     }
 
     #[test]

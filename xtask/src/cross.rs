@@ -4,9 +4,11 @@
 //! come as Python packages into a folder under `target/`; no cross toolchain is installed. With `--check`
 //! the programs run under qemu against a real Mosquitto ([`check`]).
 
+mod broker;
 mod check;
 mod elf;
 pub(crate) mod emulated;
+mod resend;
 
 use std::ffi::OsString;
 use std::fs;
@@ -29,7 +31,8 @@ const GLIBC: &str = "2.28";
 pub(crate) struct Arguments {
     /// What to build for; all if none is named.
     machines: Vec<Choice>,
-    /// Runs each under emulation, too: 180 fish to a Mosquitto that `cargo xtask services` starts.
+    /// Runs each under emulation, too, against a Mosquitto that `cargo xtask services` starts: 180 fish must arrive, and
+    /// what was sent by an agent that is killed must come again.
     #[arg(long)]
     check: bool,
 }
