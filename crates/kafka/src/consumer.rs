@@ -222,8 +222,9 @@ impl Consumer {
         for partition in partitions(&inner, config, topic)? {
             list.add_partition(topic, partition);
         }
-        let committed =
-            ask(&inner, config, ANSWER_TIMEOUT, |slice| inner.committed_offsets(list.clone(), slice))?;
+        let committed = ask(&inner, config, ANSWER_TIMEOUT, |slice| {
+            inner.committed_offsets(list.clone(), slice)
+        })?;
         for entry in committed.elements() {
             let (low, high) = watermarks(&inner, config, topic, entry.partition())?;
             let next = match entry.offset() {

@@ -154,10 +154,12 @@ impl Group<'_> {
         self.scan(&self.topics.models, |record| {
             if record.key_text().is_some_and(|key| key.starts_with("manifest/")) {
                 let json: Value = serde_json::from_slice(record.payload()).expect("JSON");
-                versions.push((json["version"].as_u64(), json["trigger"].as_str().map(str::to_owned)));
+                versions
+                    .push((json["version"].as_u64(), json["trigger"].as_str().map(str::to_owned)));
             }
         });
-        let answered: HashSet<_> = versions.iter().filter_map(|(_, trigger)| trigger.clone()).collect();
+        let answered: HashSet<_> =
+            versions.iter().filter_map(|(_, trigger)| trigger.clone()).collect();
         report(&format!(
             "{{\"row\":\"{row}\",\"triggers\":{},\"versions\":{},\"answered\":{}}}",
             triggers.len(),
@@ -167,7 +169,8 @@ impl Group<'_> {
         assert!(!triggers.is_empty(), "{row}: nothing was to be trained");
         assert_eq!(answered, triggers, "{row}");
         assert_eq!(versions.len() - 1, triggers.len(), "{row}: a trigger has two versions");
-        let numbers: Vec<_> = versions.iter().map(|(number, _)| number.expect("a number")).collect();
+        let numbers: Vec<_> =
+            versions.iter().map(|(number, _)| number.expect("a number")).collect();
         assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "{row}: {numbers:?}");
     }
 

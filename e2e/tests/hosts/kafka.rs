@@ -70,8 +70,10 @@ fn hosts_come_and_go() {
 #[test]
 fn predictions_go_on() {
     let limit = Duration::from_secs(3);
-    let restarts: [(&str, fn(Process), Duration); 2] =
-        [("restart", Process::terminate, limit), ("kill and restart", |mut host| host.kill(), limit)];
+    let restarts: [(&str, fn(Process), Duration); 2] = [
+        ("restart", Process::terminate, limit),
+        ("kill and restart", |mut host| host.kill(), limit),
+    ];
     for (what, end, limit) in restarts {
         let gap = gap(what, |group, hosts| {
             end(hosts.remove(0));

@@ -61,7 +61,10 @@ fn storing() {
     for point in STORING {
         for hit in hits() {
             let database = Database::new();
-            let more = format!("roles = [\"predict\", \"join\", \"drift\", \"sink\"]\n{}", database.section());
+            let more = format!(
+                "roles = [\"predict\", \"join\", \"drift\", \"sink\"]\n{}",
+                database.section()
+            );
             let group = Group::new(&line, &format!("{point}-{hit}"), &more);
             dies(&group, point, *hit);
             let host = group.host(&instance(0), &[]);

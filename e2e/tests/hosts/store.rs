@@ -41,16 +41,16 @@ impl Database {
             let position = RowPosition { partition: i32::MAX, offset: i64::MAX };
             store.newest(usize::MAX, RowOrder { time: EventTime::MAX, position }).await
         });
-        let key = |row: weir_host::store::TrainingRow| {
-            row.joined.prediction.measurement.key.to_string()
-        };
+        let key =
+            |row: weir_host::store::TrainingRow| row.joined.prediction.measurement.key.to_string();
         rows.expect("read").into_iter().map(key).collect()
     }
 }
 
 /// Checks that every row is stored, and none twice.
 pub(crate) fn stored(database: &Database, outcome: &Outcome) {
-    let keys: Vec<_> = database.keys().into_iter().filter(|key| !key.starts_with("tail-")).collect();
+    let keys: Vec<_> =
+        database.keys().into_iter().filter(|key| !key.starts_with("tail-")).collect();
     let distinct: BTreeSet<&String> = keys.iter().collect();
     assert_eq!(distinct.len(), keys.len(), "a row is stored twice");
     assert!(distinct.into_iter().eq(outcome.found.rows.keys()), "not all rows are stored");

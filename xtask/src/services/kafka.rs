@@ -179,9 +179,10 @@ fn parse_brokers(listed: &str) -> Option<usize> {
 /// Whether every copy of every partition is in step, by lines such as `partition 0, leader 2, replicas: 2,3, isrs: 3,2`.
 fn is_in_sync(listed: &str) -> bool {
     let copies = |text: &str| text.split(',').filter(|id| !id.trim().is_empty()).count();
-    listed.lines().filter_map(|line| line.split_once("replicas:")?.1.split_once("isrs:")).all(
-        |(replicas, in_sync)| copies(replicas.trim().trim_end_matches(',')) == copies(in_sync),
-    )
+    listed
+        .lines()
+        .filter_map(|line| line.split_once("replicas:")?.1.split_once("isrs:"))
+        .all(|(replicas, in_sync)| copies(replicas.trim().trim_end_matches(',')) == copies(in_sync))
 }
 
 #[cfg(test)]
@@ -220,7 +221,8 @@ mod tests {
 
     #[test]
     fn copies_that_are_behind_are_seen() {
-        let line = |in_sync| format!("    partition 0, leader 2, replicas: 2,3,1, isrs: {in_sync}\n");
+        let line =
+            |in_sync| format!("    partition 0, leader 2, replicas: 2,3,1, isrs: {in_sync}\n");
         assert!(is_in_sync(&line("2,1,3")));
         assert!(!is_in_sync(&(line("2,1,3") + &line("2,3"))));
     }
