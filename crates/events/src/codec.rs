@@ -357,15 +357,17 @@ mod tests {
             triggered: true,
         };
         assert_eq!(WindowClosed::decode(&window.encode()), Ok(window));
-        let unjoined = Unjoined {
-            reason: UnjoinedReason::Late,
-            side: Side::Target,
-            key: Key::new("k").expect("not empty"),
-            id: EventId::from_bytes([1; 16]),
-            time: time("2026-01-05T08:00:00Z"),
-            value: Some(0.25),
-        };
-        assert_eq!(Unjoined::decode(&unjoined.encode()), Ok(unjoined));
+        for reason in UnjoinedReason::ALL {
+            let unjoined = Unjoined {
+                reason,
+                side: Side::Target,
+                key: Key::new("k").expect("not empty"),
+                id: EventId::from_bytes([1; 16]),
+                time: time("2026-01-05T08:00:00Z"),
+                value: Some(0.25),
+            };
+            assert_eq!(Unjoined::decode(&unjoined.encode()), Ok(unjoined));
+        }
         let trigger = Trigger {
             id: "window-mean/2026-01-05T08:00:00Z".into(),
             detector: "window-mean".into(),

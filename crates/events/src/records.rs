@@ -127,13 +127,16 @@ pub enum UnjoinedReason {
     Unmatched,
     /// The event itself came too late.
     Late,
-    /// An event of the same side and key was there already.
+    /// Another event of the same side and key was there already.
     Duplicate,
+    /// This very event was there already: one of the same side, key, id and time. A record that was
+    /// written again after a crash; of a prediction, the first is the one that counts.
+    Superseded,
 }
 
 impl UnjoinedReason {
     /// Every reason.
-    pub const ALL: [Self; 3] = [Self::Unmatched, Self::Late, Self::Duplicate];
+    pub const ALL: [Self; 4] = [Self::Unmatched, Self::Late, Self::Duplicate, Self::Superseded];
 
     /// The stable text form.
     pub fn as_str(self) -> &'static str {
@@ -141,6 +144,7 @@ impl UnjoinedReason {
             Self::Unmatched => "unmatched",
             Self::Late => "late",
             Self::Duplicate => "duplicate",
+            Self::Superseded => "superseded",
         }
     }
 }

@@ -6,9 +6,10 @@
 //!
 //! It also names the last row seen of the partition. After a restart, new rows of one partition wait
 //! until the others have been reread up to theirs; else they would close the open window before its
-//! rows are back. Meanwhile [`Detectors::is_waiting`] asks the shell to pause such a partition.
+//! rows are back. Meanwhile [`Detectors::is_waiting`] asks the shell to pause such a partition. Nor is
+//! any partition idle for the detectors in that time: what is said of it takes effect afterwards.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -63,12 +64,20 @@ pub struct Detectors {
     partitions: HashMap<i32, Partition>,
     /// New rows that wait for others to be reread, in order of arrival.
     waiting: Vec<(RowPosition, Joined)>,
+    /// The partitions that were called idle and gave no row since.
+    idle: BTreeSet<i32>,
 }
 
 impl Detectors {
     /// Runs these. Where several report on the same row, they do so in the given order.
     pub fn new(detectors: Vec<Box<dyn Detector>>) -> Self {
-        Self { detectors, partitions: HashMap::new(), waiting: Vec::new() }
+        Self { detectors, partitions: HashMap::new(), waiting: Vec::new(), idle: BTreeSet::new() }
+    }
+
+    /// Says which partitions the topic has. To be called before the first row; without it a partition
+    /// is waited for only once a row of it came.
+    pub fn assign(&mut self, partitions: &[i32]) {
+        self.detectors.iter_mut().for_each(|detector| detector.assign(partitions));
     }
 
     /// Goes on where a commit of this partition left off. To be called for every partition before the
@@ -94,6 +103,8 @@ impl Detectors {
     /// Shows a row to every detector that has not seen it before the restart. The offsets of a
     /// partition must rise.
     pub fn observe(&mut self, position: RowPosition, row: &Joined) -> Vec<DetectorOutput> {
+        let was_rereading = self.is_rereading();
+        self.idle.remove(&position.partition);
         let partition = self.partitions.entry(position.partition).or_default();
         let is_new = partition.reread_to.is_none_or(|last| position.offset > last);
         if partition.reread_to.is_some_and(|last| position.offset >= last) {
@@ -115,12 +126,34 @@ impl Detectors {
         if is_new {
             self.show(position, row, &mut outputs);
         }
+        if was_rereading && !self.is_rereading() {
+            for partition in self.idle.clone() {
+                outputs.extend(self.tell_idle(partition, true));
+            }
+        }
         outputs
     }
 
-    /// Whether to stop reading a partition for now: its new rows wait until others are reread.
+    /// Says that a partition is idle: caught up and silent, so that nothing of it is waited for. A row
+    /// of it ends that as well as this does. [`crate::IdleWatch`] tells when.
+    pub fn set_idle(&mut self, partition: i32, is_idle: bool) -> Vec<DetectorOutput> {
+        if is_idle {
+            self.idle.insert(partition);
+        } else {
+            self.idle.remove(&partition);
+        }
+        if self.is_rereading() { Vec::new() } else { self.tell_idle(partition, is_idle) }
+    }
+
+    /// Whether to stop reading a partition for now: its new rows wait until others are reread, or it is
+    /// too far ahead of others. May change with every row and with [`Detectors::set_idle`]. Such a
+    /// partition is silent for our sake, and must not be called idle.
     pub fn is_waiting(&self, partition: i32) -> bool {
-        self.waiting.iter().any(|(position, _)| position.partition == partition)
+        if self.is_rereading() {
+            // One that is ahead now may be what the others wait for.
+            return self.waiting.iter().any(|(position, _)| position.partition == partition);
+        }
+        self.detectors.iter().any(|detector| detector.is_ahead(partition))
     }
 
     /// What to commit for a partition whose next row is at `next`, once the outputs so far are
@@ -154,6 +187,11 @@ impl Detectors {
 
     fn is_rereading(&self) -> bool {
         self.partitions.values().any(|partition| partition.reread_to.is_some())
+    }
+
+    fn tell_idle(&mut self, partition: i32, is_idle: bool) -> Vec<DetectorOutput> {
+        let detectors = self.detectors.iter_mut();
+        detectors.flat_map(|detector| detector.set_idle(partition, is_idle)).collect()
     }
 
     fn show(&mut self, position: RowPosition, row: &Joined, outputs: &mut Vec<DetectorOutput>) {

@@ -18,7 +18,7 @@ use weir_events::{Joined, RowPosition, Trigger, WindowClosed};
 
 pub use compose::{Checkpoint, CheckpointError, Detectors};
 pub use unseen::{UnseenLevel, UnseenLevelConfig};
-pub use window::{TumblingMean, TumblingMeanConfig};
+pub use window::{Closing, TumblingMean, TumblingMeanConfig};
 
 /// What a detector reports.
 #[derive(Clone, PartialEq, Debug)]
@@ -46,8 +46,23 @@ pub trait Detector: Debug + Send {
     /// The name in triggers and configuration; unique among the detectors of a process.
     fn name(&self) -> &'static str;
 
-    /// Takes the next row. The offsets of a partition must rise.
+    /// Learns which partitions there are, before the first row. For detectors that wait for all of them.
+    fn assign(&mut self, _partitions: &[i32]) {}
+
+    /// Takes the next row. The offsets of a partition must rise. Its partition is not idle.
     fn observe(&mut self, position: RowPosition, row: &Joined) -> Vec<DetectorOutput>;
+
+    /// Learns that a partition is idle, so that nothing is to be waited for, or no longer. Every
+    /// partition begins as not idle. Not called while rows are reread.
+    fn set_idle(&mut self, _partition: i32, _is_idle: bool) -> Vec<DetectorOutput> {
+        Vec::new()
+    }
+
+    /// Whether a partition is so far ahead of others that it should not be read for now. Never true
+    /// of all that are not idle.
+    fn is_ahead(&self, _partition: i32) -> bool {
+        false
+    }
 
     /// The lowest offset of a partition that must be reread to rebuild the state; none if no row of it
     /// is needed.

@@ -1,6 +1,6 @@
 //! One side of the join: what it has seen, what waits for a partner, and how far it has come.
 //!
-//! A [`Half`] decides by itself whether an event is late, a duplicate or accepted. It knows nothing of
+//! A [`Half`] decides by itself whether an event is superseded, late, a duplicate or accepted. It knows nothing of
 //! the other side but what the join asks it. The definitions are at the head of the parent module.
 
 use std::collections::VecDeque;
@@ -151,11 +151,11 @@ impl<E: SideEvent> Half<E> {
             let is_known =
                 self.progress.is_some_and(|progress| time >= self.remembered_from(progress))
                     && self.memory.holds(key, id, time);
-            Some(if is_known { UnjoinedReason::Duplicate } else { UnjoinedReason::Late })
+            Some(if is_known { UnjoinedReason::Superseded } else { UnjoinedReason::Late })
         } else {
-            let is_repeated = self.memory.remember(key, id, time, distinct);
+            let reason = self.memory.remember(key, id, time, distinct);
             self.advance(offset, time);
-            is_repeated.then_some(UnjoinedReason::Duplicate)
+            reason
         };
         match reason {
             Some(reason) if is_warm => {
@@ -248,6 +248,7 @@ impl<E: SideEvent> Half<E> {
             UnjoinedReason::Unmatched => &mut self.counts.unmatched,
             UnjoinedReason::Late => &mut self.counts.late,
             UnjoinedReason::Duplicate => &mut self.counts.duplicate,
+            UnjoinedReason::Superseded => &mut self.counts.superseded,
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use weir_events::{EventId, EventTime, Key};
+use weir_events::{EventId, EventTime, Key, UnjoinedReason};
 
 /// One event seen.
 type Seen = (EventTime, EventId);
@@ -21,24 +21,26 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Remembers an event, and says whether one of its key was seen at most `distance` away.
+    /// Remembers an event, and says why it does not count as new: exactly this event was seen, or
+    /// another of its key at most `distance` away.
     pub(super) fn remember(
         &mut self,
         key: &Key,
         id: EventId,
         time: EventTime,
         distance: Duration,
-    ) -> bool {
+    ) -> Option<UnjoinedReason> {
         // Most keys come once: room for one, not for the four that growing would take.
         let seen = self.by_key.entry(key.clone()).or_insert_with(|| VecDeque::with_capacity(1));
         let nearest_from = time.minus(distance);
         let first = seen.partition_point(|&(seen, _)| seen < nearest_from);
-        let is_repeated = seen.get(first).is_some_and(|&(seen, _)| seen <= time.plus(distance));
-        if let Err(place) = seen.binary_search(&(time, id)) {
-            seen.insert(place, (time, id));
-            self.arrived.push_back((time, key.clone()));
-        }
-        is_repeated
+        let is_near = seen.get(first).is_some_and(|&(seen, _)| seen <= time.plus(distance));
+        let Err(place) = seen.binary_search(&(time, id)) else {
+            return Some(UnjoinedReason::Superseded);
+        };
+        seen.insert(place, (time, id));
+        self.arrived.push_back((time, key.clone()));
+        is_near.then_some(UnjoinedReason::Duplicate)
     }
 
     /// Whether exactly this event was seen.

@@ -6,10 +6,15 @@
 //! on it. Each side has its own: a host that catches up reads one topic faster than the other, and
 //! under a common progress the slower topic would be late. An event with time `t` is, on its side,
 //!
-//! 1. **late** if `t < M - L`, before the event moves `M`;
-//! 2. a **duplicate** if an event of the same key that was not late lies within `2W` of it, and also
-//!    if it is late but repeats the id of such an event that is still remembered;
-//! 3. **accepted** otherwise.
+//! 1. **superseded** if an event of the same key, id and time that was not late is still remembered:
+//!    the record was written again, as a prediction is after a crash, perhaps by another version of
+//!    the model. The first one counts, since an offset that is lower stays lower;
+//! 2. **late** if `t < M - L`, before the event moves `M`;
+//! 3. a **duplicate** if another event of the same key that was not late lies within `2W` of it;
+//! 4. **accepted** otherwise.
+//!
+//! A duplicate is one event too many of its key; a superseded event is none at all, on either side, and
+//! is to be left out where events are counted.
 //!
 //! An accepted prediction and an accepted target **join** if they have the same key and lie at most
 //! `W` apart. Accepted events of one key lie more than `2W` apart, so an event has at most one
@@ -29,8 +34,8 @@
 //! An accepted event without partner is **unmatched** once the progress of the *other* side is beyond
 //! `t + W + L`: every partner that could still come would be late.
 //!
-//! All four answers depend on the order within each topic alone. However the shell interleaves the
-//! two topics, the same events are joined, unmatched, late and duplicate. Every event pushed is
+//! All answers depend on the order within each topic alone. However the shell interleaves the two
+//! topics, the same events are joined, unmatched, superseded, late and duplicate. Every event pushed is
 //! exactly one of these, or pending, or silently reread (below): see [`SideCounts`].
 //!
 //! # Restart
@@ -47,12 +52,12 @@
 //! ```
 //!
 //! - Lateness is decided as before from the base on, because the base carries the progress.
-//! - Whether an event is a duplicate is known if `t > b + 2W`: what came before the base lies at or
-//!   before `b`. Older ones are remembered but do not join.
+//! - Whether an event is new, neither superseded nor a duplicate, is known if `t > b + 2W`: what came
+//!   before the base lies at or before `b`. Older ones are remembered but do not join.
 //! - Whether an event is unmatched is known if `t > b + 3W`, with the base of the other side: then
 //!   no partner was left out.
 //! - Once the progress is beyond `b + 2W + L`, nothing from before the base would still be remembered,
-//!   so that the reasons late and duplicate are known. Until then neither is reported.
+//!   so that the reasons superseded, late and duplicate are known. Until then none is reported.
 //!
 //! Undecided events, pending or still to come, lie at or after the horizon
 //! `min(M of both sides) - L - W`. Therefore the shell is told to hold back, on each side, an event
@@ -125,8 +130,10 @@ pub struct SideCounts {
     pub unmatched: u64,
     /// Events too far behind their own topic.
     pub late: u64,
-    /// Events of a key that was there already.
+    /// Other events of a key that was there already.
     pub duplicate: u64,
+    /// Repetitions of an event, by its id: no events of their own.
+    pub superseded: u64,
     /// Events reread after a restart whose outcome was reported before it, and is not repeated.
     pub reread: u64,
     /// Accepted events that still wait for their partner.

@@ -9,9 +9,9 @@ use weir_stream::{Detector, DetectorOutput, TumblingMean, TumblingMeanConfig};
 
 use crate::rows::{Row, rows};
 
-const LENGTH: i64 = 60;
+pub(crate) const LENGTH: i64 = 60;
 
-fn micros(seconds: i64) -> EventTime {
+pub(crate) fn micros(seconds: i64) -> EventTime {
     EventTime::from_micros(seconds * 1_000_000)
 }
 
@@ -75,7 +75,7 @@ fn expected(rows: &[Row]) -> Vec<(usize, DetectorOutput)> {
 }
 
 /// The mean of the errors as doubles, rounded once: computed in integers.
-fn mean(group: &[Row]) -> f64 {
+pub(crate) fn mean(group: &[Row]) -> f64 {
     /// No double from 0.001 up has a bit below this.
     const SCALE: f64 = (1u64 << 62) as f64;
     let error = |row: &Row| row.error.map_or(0.0, |error| f64::from(error) / 1000.0);
@@ -134,7 +134,7 @@ fn leaves_out_and_counts_late_and_repeated_rows() {
 
 #[test]
 fn a_length_of_zero_is_a_microsecond() {
-    let config = TumblingMeanConfig { length: Duration::ZERO, threshold: 0.15 };
+    let config = TumblingMeanConfig { length: Duration::ZERO, ..TumblingMeanConfig::default() };
     let mut detector = TumblingMean::new(config);
     let row = |id, time| Row { id, partition: 0, time, error: Some(10), level: 0 };
     assert_eq!(detector.observe(row(0, 0).position(0), &row(0, 0).joined()), []);

@@ -2,7 +2,7 @@
 
 use crate::history::{Event, Fate, Topics, event_id, prediction, target, topics};
 use proptest::prelude::*;
-use weir_events::{Joined, Side, Unjoined, UnjoinedReason, relative_error};
+use weir_events::{Joined, Outcome, Side, Unjoined, UnjoinedReason, relative_error};
 use weir_stream::{Join, JoinCounts, JoinOutput, SideCounts};
 
 fn output(topics: &Topics, fate: Fate) -> JoinOutput {
@@ -31,8 +31,17 @@ fn output(topics: &Topics, fate: Fate) -> JoinOutput {
 
 fn add_up(counts: JoinCounts) -> bool {
     let add_up = |side: SideCounts| {
-        let SideCounts { received, joined, unmatched, late, duplicate, reread, pending } = side;
-        received == joined + unmatched + late + duplicate + reread + pending
+        let SideCounts {
+            received,
+            joined,
+            unmatched,
+            late,
+            duplicate,
+            superseded,
+            reread,
+            pending,
+        } = side;
+        received == joined + unmatched + late + duplicate + superseded + reread + pending
     };
     add_up(counts.prediction)
         && add_up(counts.target)
@@ -88,20 +97,21 @@ proptest! {
 #[test]
 fn the_histories_reach_every_outcome() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let mut reached = [0; 5];
+    let mut reached = [0; 6];
     for _ in 0..200 {
         let tree = topics(60).new_tree(&mut runner).expect("a history");
         let topics = proptest::strategy::ValueTree::current(&tree);
         let order = topics.interleaving(&[true, false]);
         let fates = topics.expected(&order);
         let (end, pushes) = fates.split_last().expect("the end");
-        reached[4] += end.len();
+        reached[5] += end.len();
         for fate in pushes.iter().flatten() {
             reached[match fate {
                 Fate::Joined { .. } => 0,
                 Fate::Unjoined { reason: UnjoinedReason::Unmatched, .. } => 1,
                 Fate::Unjoined { reason: UnjoinedReason::Late, .. } => 2,
                 Fate::Unjoined { reason: UnjoinedReason::Duplicate, .. } => 3,
+                Fate::Unjoined { reason: UnjoinedReason::Superseded, .. } => 4,
             }] += 1;
         }
     }
@@ -139,4 +149,43 @@ fn a_shell_that_pauses_full_sides_never_stops() {
     assert!(paused > 1_000, "{paused}");
     // W + L is 304 microseconds, an event comes every 10.
     assert!((11..=10 + 32).contains(&pending_max), "{pending_max}");
+}
+
+/// After a crash another model may predict again what is in the topic already: whoever reads it, and
+/// when, joins the first prediction. A target that comes twice is no second event of its key either.
+#[test]
+fn what_is_written_again_is_superseded_not_a_duplicate() {
+    let event = |id, time| Event { id, key: 0, time };
+    let (within, lateness) = (10, 5);
+    let other = Event { id: 4, key: 1, time: 20 };
+    let predictions = vec![event(0, 0), event(0, 0), event(2, 3), other, event(0, 0)];
+    let targets = vec![event(1, 4), event(1, 4)];
+    let topics = Topics { predictions, targets, within, lateness };
+    let mut join = Join::new(topics.config());
+    let mut reasons = Vec::new();
+    for place in 0..topics.predictions.len() {
+        let mut prediction = prediction(topics.predictions[place]);
+        prediction.outcome = Outcome::Value(if place == 0 { 1.5 } else { 9.0 });
+        reasons.extend(join.push_prediction(i64::try_from(place).expect("small"), prediction));
+    }
+    reasons.extend((0..2).flat_map(|place| topics.push(&mut join, Side::Target, place)));
+    let reasons: Vec<_> = reasons
+        .iter()
+        .map(|output| match output {
+            JoinOutput::Joined(row) => (Side::Prediction, row.prediction.outcome.value(), None),
+            JoinOutput::Unjoined(event) => (event.side, event.value, Some(event.reason)),
+        })
+        .collect();
+    let refused = |side, value, reason| (side, Some(value), Some(reason));
+    assert_eq!(
+        reasons,
+        [
+            refused(Side::Prediction, 9.0, UnjoinedReason::Superseded),
+            refused(Side::Prediction, 9.0, UnjoinedReason::Duplicate),
+            // Late too, but known.
+            refused(Side::Prediction, 9.0, UnjoinedReason::Superseded),
+            (Side::Prediction, Some(1.5), None),
+            refused(Side::Target, 2.0, UnjoinedReason::Superseded),
+        ]
+    );
 }

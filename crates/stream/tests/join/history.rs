@@ -140,9 +140,11 @@ impl Topics {
                 && (seen.time - event.time).abs() <= 2 * self.within
                 && progress(place) <= Some(seen.time + 2 * self.within + self.lateness)
         });
+        if earlier.clone().any(|earlier| topic[earlier] == event) {
+            return Some(UnjoinedReason::Superseded);
+        }
         if is_late(place) {
-            let is_known = earlier.any(|earlier| topic[earlier] == event);
-            return Some(if is_known { UnjoinedReason::Duplicate } else { UnjoinedReason::Late });
+            return Some(UnjoinedReason::Late);
         }
         earlier.next().map(|_| UnjoinedReason::Duplicate)
     }
