@@ -9,7 +9,7 @@ use weir_events::{Schema, SchemaConfig, TopicNames};
 use weir_kafka::KafkaConfig;
 use weir_runtime::{FitOptions, Limits};
 use weir_service::{ConfigError, Security, config};
-use weir_stream::{JoinConfig, TumblingMeanConfig, UnseenLevelConfig};
+use weir_stream::{Closing, JoinConfig, TumblingMeanConfig, UnseenLevelConfig};
 
 /// The complete defaults, with comments.
 pub const DEFAULTS: &str = include_str!("../weir-host.toml");
@@ -113,6 +113,26 @@ pub struct WindowSection {
     pub length: Duration,
     /// The mean error above which it triggers.
     pub threshold: f64,
+    /// When it closes.
+    pub closes: Closes,
+    /// How long a partition must be silent not to be waited for; zero for ever.
+    #[serde(with = "humantime_serde")]
+    pub idle_after: Duration,
+    /// How far ahead of the slowest partition another one is read.
+    #[serde(with = "humantime_serde")]
+    pub ahead_max: Duration,
+}
+
+/// When a window closes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Closes {
+    /// With the first row of a later one, if joined rows have one partition; else when all have come past its end.
+    Auto,
+    /// With the first row of a later one.
+    FirstRow,
+    /// When all partitions have come past its end.
+    EveryPartition,
 }
 
 /// `[unseen-level]`
@@ -213,6 +233,7 @@ impl HostConfig {
         positive("join.pending-max", self.join.pending_max > 0)?;
         positive("window.length", !self.window.length.is_zero())?;
         positive("window.threshold", self.window.threshold > 0.0)?;
+        positive("window.ahead-max", !self.window.ahead_max.is_zero())?;
         positive("unseen-level.rows", self.unseen_level.rows > 0)?;
         positive("train.rows", self.train.rows > 0)?;
         positive("store.rows-max", self.store.rows_max > 0)?;
@@ -299,8 +320,26 @@ impl HostConfig {
         JoinConfig { within, lateness, pending_max }
     }
 
-    pub(crate) fn window(&self) -> TumblingMeanConfig {
-        TumblingMeanConfig { length: self.window.length, threshold: self.window.threshold }
+    /// For joined rows in so many partitions.
+    pub(crate) fn window(&self, partitions: usize) -> TumblingMeanConfig {
+        let WindowSection { length, threshold, closes, ahead_max, .. } = self.window;
+        let first_row = match closes {
+            Closes::Auto => partitions == 1,
+            Closes::FirstRow => true,
+            Closes::EveryPartition => false,
+        };
+        // With this grace no row is ever late: the detector's head has the proof.
+        let grace = self.join.within.saturating_add(self.join.lateness);
+        let every = Closing::EveryPartition { grace, ahead_max };
+        let closing = if first_row { Closing::FirstRow } else { every };
+        TumblingMeanConfig { length, threshold, closing }
+    }
+
+    /// How often to look for idle partitions.
+    pub(crate) fn idle_look(&self) -> Duration {
+        const LOOK_MIN: Duration = Duration::from_millis(200);
+        const LOOK_MAX: Duration = Duration::from_secs(10);
+        (self.window.idle_after / 5).clamp(LOOK_MIN, LOOK_MAX)
     }
 
     pub(crate) fn unseen_level(&self) -> UnseenLevelConfig {

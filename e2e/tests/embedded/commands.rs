@@ -162,7 +162,7 @@ async fn what_the_bridge_refused_is_joined_after_a_fix() {
     let unjoined = brokers.first("weight-unjoined", FISH + 1).await;
     for record in unjoined {
         let text = String::from_utf8_lossy(record.payload()).into_owned();
-        assert!(text.contains(r#""Side":"prediction","Reason":"duplicate""#), "{text}");
+        assert!(text.contains(r#""Side":"prediction","Reason":"superseded""#), "{text}");
     }
     // All repetitions have been through the join.
     let rows = brokers.first("weight-diff", FISH).await;

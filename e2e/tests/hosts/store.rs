@@ -37,7 +37,7 @@ impl Database {
         let schema = Schema::try_from(&SchemaConfig::fish()).expect("a schema");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let rows = runtime.expect("a runtime").block_on(async {
-            let store = MongoStore::open(&config.store, schema.into()).await.expect("opens");
+            let store = MongoStore::connect(&config.store, schema.into()).await.expect("valid");
             let position = RowPosition { partition: i32::MAX, offset: i64::MAX };
             store.newest(usize::MAX, RowOrder { time: EventTime::MAX, position }).await
         });

@@ -2,31 +2,45 @@
 //!
 //! A window spans all partitions: of several processes with this role one reads them all, and the others stand by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
-use weir_kafka::{Assignment, Partition, Record, Resume};
+use anyhow::bail;
+use weir_kafka::{Assignment, Consumer, Partition, Record, Resume};
 use weir_service::crash_point;
-use weir_stream::{Checkpoint, DetectorOutput, Detectors, TumblingMean, UnseenLevel};
+use weir_stream::{Checkpoint, DetectorOutput, Detectors, IdleWatch, TumblingMean, UnseenLevel};
 
 use super::{Context, Input, Work, stands_by};
 use crate::config::Role;
 use crate::outputs::Outputs;
 
 pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
-    let mut watcher = Watcher::new(context);
     let topics = context.topics();
     let mut input = context.lead(Role::Drift, &topics.trigger, &[&topics.joined])?;
-    while let Some(work) = input.next().await? {
-        match work {
-            Work::Records(records) => watcher.batch(&input, &records).await?,
-            Work::Assignment(Assignment::Assigned(assigned)) => {
-                if !stands_by(Role::Drift, &assigned) {
-                    watcher.resume(&assigned);
+    let mut watcher: Option<Watcher<'_>> = None;
+    loop {
+        let work = tokio::select! {
+            work = input.next() => work?,
+            () = tokio::time::sleep(context.config.idle_look()), if watcher.is_some() => {
+                if let Some(watcher) = &mut watcher {
+                    watcher.look_for_idle(&input).await?;
                 }
+                continue;
+            }
+        };
+        match (work, &mut watcher) {
+            (None, _) => break,
+            (Some(Work::Records(records)), Some(watcher)) => {
+                watcher.batch(&input, &records).await?
+            }
+            (Some(Work::Records(_)), None) => bail!("records came before an assignment"),
+            (Some(Work::Assignment(Assignment::Assigned(assigned))), _) => {
+                watcher =
+                    (!stands_by(Role::Drift, &assigned)).then(|| Watcher::new(context, &assigned));
             }
             // Windows span partitions: what was seen of these cannot be taken out again.
-            Work::Assignment(Assignment::Revoked(_)) => watcher = Watcher::new(context),
+            (Some(Work::Assignment(Assignment::Revoked(_))), _) => watcher = None,
         }
     }
     input.consumer.close().await;
@@ -36,35 +50,49 @@ pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
 struct Watcher<'a> {
     context: &'a Context,
     detectors: Detectors,
-    /// The partitions of which rows were seen, and whether reading them is paused.
-    partitions: BTreeMap<i32, (Arc<str>, bool)>,
+    partitions: BTreeMap<i32, Read>,
+    idle: IdleWatch,
+    began: Instant,
+}
+
+/// How far a partition was read.
+struct Read {
+    topic: Arc<str>,
+    next: i64,
+    paused: bool,
 }
 
 impl<'a> Watcher<'a> {
-    fn new(context: &'a Context) -> Self {
-        let window = TumblingMean::new(context.config.window());
+    /// Goes on where the group's commits left off.
+    fn new(context: &'a Context, assigned: &[(Partition, Option<Resume>)]) -> Self {
+        let window = TumblingMean::new(context.config.window(assigned.len()));
         let unseen_level = UnseenLevel::new(context.config.unseen_level());
-        let detectors = Detectors::new(vec![Box::new(window), Box::new(unseen_level)]);
-        Self { context, detectors, partitions: BTreeMap::new() }
-    }
-
-    fn resume(&mut self, assigned: &[(Partition, Option<Resume>)]) {
-        for (partition, resume) in assigned {
-            let (partition, Some(resume)) = (partition.partition, resume) else { continue };
-            if let Err(error) = self.detectors.resume(partition, &resume.metadata) {
+        let mut detectors = Detectors::new(vec![Box::new(window), Box::new(unseen_level)]);
+        let numbers: Vec<i32> = assigned.iter().map(|(partition, _)| partition.partition).collect();
+        detectors.assign(&numbers);
+        let mut partitions = BTreeMap::new();
+        for (Partition { topic, partition }, resume) in assigned {
+            let next = resume.as_ref().map_or(0, |resume| resume.offset);
+            let topic = Arc::clone(topic);
+            partitions.insert(*partition, Read { topic, next, paused: false });
+            let Some(resume) = resume else { continue };
+            if let Err(error) = detectors.resume(*partition, &resume.metadata) {
                 tracing::warn!(%error, partition, "detectors start anew");
             }
         }
+        let idle = IdleWatch::new(Some(context.config.window.idle_after));
+        Self { context, detectors, partitions, idle, began: Instant::now() }
     }
 
     async fn batch(&mut self, input: &Input, records: &[Record]) -> anyhow::Result<()> {
         let mut outputs = Outputs::new(&self.context.producer);
-        let mut nexts = BTreeMap::new();
+        let (mut touched, now) = (BTreeSet::new(), self.began.elapsed());
         for record in records {
             let position = record.position;
-            let topic = Arc::clone(&record.topic);
-            self.partitions.entry(position.partition).or_insert((topic, false));
-            nexts.insert(position.partition, position.offset + 1);
+            let Some(read) = self.partitions.get_mut(&position.partition) else { continue };
+            read.next = position.offset + 1;
+            touched.insert(position.partition);
+            self.idle.record(position.partition, now);
             // A row that cannot be read is the sink's dead letter: one is enough.
             let Ok(row) = self.context.schema.decode_joined(record.payload()) else { continue };
             for output in self.detectors.observe(position, &row) {
@@ -74,25 +102,66 @@ impl<'a> Watcher<'a> {
         crash_point("drift-written");
         outputs.settle().await?;
         crash_point("drift-delivered");
-        for (partition, next) in nexts {
-            let Checkpoint { offset, metadata } = self.detectors.checkpoint(partition, next);
-            let topic = &self.partitions[&partition].0;
-            input.consumer.done(topic, partition, next, Some(Resume { offset, metadata }));
+        for partition in touched {
+            self.mark(input, partition);
         }
         self.pause(input);
         crash_point("drift-done");
         Ok(())
     }
 
-    /// After a restart the new rows of a partition wait until the other partitions are reread.
+    fn mark(&self, input: &Input, partition: i32) {
+        let Some(Read { topic, next, .. }) = self.partitions.get(&partition) else { return };
+        let Checkpoint { offset, metadata } = self.detectors.checkpoint(partition, *next);
+        input.consumer.done(topic, partition, *next, Some(Resume { offset, metadata }));
+    }
+
+    /// New rows of a partition may have to wait: until the other partitions are reread, or have come as far.
     fn pause(&mut self, input: &Input) {
-        for (&partition, (topic, paused)) in &mut self.partitions {
+        let now = self.began.elapsed();
+        for (&partition, read) in &mut self.partitions {
             let waiting = self.detectors.is_waiting(partition);
-            if waiting != *paused {
-                input.consumer.set_paused(topic, partition, waiting);
-                *paused = waiting;
+            if waiting != read.paused {
+                input.consumer.set_paused(&read.topic, partition, waiting);
+                read.paused = waiting;
+            }
+            self.idle.paused(partition, waiting, now);
+        }
+    }
+
+    /// Asks Kafka for the ends of the partitions, and tells the detectors which of these need not be waited for. While Kafka
+    /// does not answer none is idle: nobody knows what is there.
+    async fn look_for_idle(&mut self, input: &Input) -> anyhow::Result<()> {
+        if self.context.config.window.idle_after.is_zero() {
+            return Ok(());
+        }
+        let (kafka, topic) = (self.context.kafka(), self.context.topics().joined.clone());
+        let asked = tokio::task::spawn_blocking(move || Consumer::ends(&kafka, &topic)).await?;
+        let ends: BTreeMap<i32, i64> = asked.unwrap_or_default().into_iter().collect();
+        let now = self.began.elapsed();
+        for (&partition, read) in &self.partitions {
+            let caught_up = ends.get(&partition).is_some_and(|end| read.next >= *end);
+            self.idle.caught_up(partition, caught_up, now);
+        }
+        let mut outputs = Outputs::new(&self.context.producer);
+        for (partition, is_idle) in self.idle.changes(now) {
+            if is_idle {
+                tracing::info!(
+                    partition,
+                    "no rows for long: windows do not wait for this partition"
+                );
+            }
+            for output in self.detectors.set_idle(partition, is_idle) {
+                write(self.context, &mut outputs, output).await?;
             }
         }
+        outputs.settle().await?;
+        // A window that closes holds no offset any more.
+        for &partition in self.partitions.keys() {
+            self.mark(input, partition);
+        }
+        self.pause(input);
+        Ok(())
     }
 }
 

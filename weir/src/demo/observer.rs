@@ -163,7 +163,8 @@ impl Observer {
                 tracing::debug!(offset = record.position.offset, "reported again after a restart");
             }
             UnjoinedReason::Late => counts.late += 1,
-            UnjoinedReason::Duplicate => counts.duplicates += 1,
+            // What is sent twice, to the byte, has one id: it is an event that was sent all the same.
+            UnjoinedReason::Duplicate | UnjoinedReason::Superseded => counts.duplicates += 1,
         }
     }
 
