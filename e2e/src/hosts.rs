@@ -63,11 +63,16 @@ impl<'a> Group<'a> {
         Self { line, name, topics, config }
     }
 
+    /// The arguments of its hosts.
+    pub fn arguments(&self) -> [&str; 2] {
+        ["--config", &self.config]
+    }
+
     /// Starts a host that its groups know by this name also after a restart; "" for one that they do not know.
     pub fn host(&self, instance: &str, environment: &[(&str, String)]) -> Process {
         let own = [("WEIR__KAFKA__INSTANCE", instance.to_owned())];
         let all = [&own[..], environment].concat();
-        Process::start_with("weir-host", &["--config", &self.config], &all)
+        Process::start_with("weir-host", &self.arguments(), &all)
     }
 
     /// Starts so many hosts, and waits until each serves a model.

@@ -137,6 +137,14 @@ impl Process {
         peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
     }
 
+    /// The memory that the process has resident now, in KiB; 0 when it has ended.
+    pub fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap_or_default();
+        let now = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        now.and_then(|now| now.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+    }
+
     /// Whether it has not ended.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("asked").is_none()

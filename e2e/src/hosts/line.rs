@@ -112,6 +112,16 @@ impl Line {
         self.fish.iter().filter(|fish| !fish.is_tail).count()
     }
 
+    /// Fish that are only there to close windows.
+    pub fn tail(&self) -> usize {
+        self.fish.len() - self.size()
+    }
+
+    /// Lets the line end with its last fish: nothing comes that would close a window.
+    pub fn without_tail(&mut self) {
+        self.fish.retain(|fish| !fish.is_tail);
+    }
+
     /// Writes all events, in the order of their time, so many in a second.
     pub fn feed(&self, per_second: f64) -> JoinHandle<()> {
         let mut events: Vec<_> = self.fish.iter().flat_map(|fish| self.events(fish)).collect();

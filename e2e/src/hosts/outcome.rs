@@ -103,10 +103,19 @@ impl Group<'_> {
     /// # Panics
     /// If they do not come.
     pub fn finish(&self, hosts: Vec<Process>) -> Duration {
+        let took = self.finish_windows();
+        hosts.into_iter().for_each(Process::terminate);
+        took
+    }
+
+    /// Waits until all rows are joined and all windows closed. Returns how long that took.
+    ///
+    /// # Panics
+    /// If they do not come.
+    pub fn finish_windows(&self) -> Duration {
         let began = Instant::now();
         let expected = Expected::of(self.line);
-        let tail = self.line.fish.len() - self.line.size();
-        self.rows().await_count(expected.rows.len() + tail);
+        self.rows().await_count(expected.rows.len() + self.line.tail());
         loop {
             let mut closed = HashSet::new();
             self.scan(&self.topics.window, |record| closed.extend(key(record)));
@@ -117,9 +126,7 @@ impl Group<'_> {
             assert!(began.elapsed() < PATIENCE, "{}: {closed} of {all} windows", self.name);
             std::thread::sleep(Duration::from_millis(200));
         }
-        let took = began.elapsed();
-        hosts.into_iter().for_each(Process::terminate);
-        took
+        began.elapsed()
     }
 
     /// Waits until the group of a role has committed the end of everything that it reads: nothing is held back by it.
@@ -142,6 +149,21 @@ impl Group<'_> {
             let lag = Consumer::lag(&self.line.client(), &group, topic).expect("an answer");
             quiet = if lag == Some(0) { quiet + 1 } else { 0 };
         }
+    }
+
+    /// The number of the newest version.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn newest_version(&self) -> u64 {
+        let mut newest = 0;
+        self.scan(&self.topics.models, |record| {
+            if record.key_text().is_some_and(|key| key.starts_with("manifest/")) {
+                let json: Value = serde_json::from_slice(record.payload()).expect("JSON");
+                newest = json["version"].as_u64().expect("a number");
+            }
+        });
+        newest
     }
 
     /// Checks that the versions after the first are as many as the triggers, one for each.

@@ -14,6 +14,18 @@ const RATE: f64 = 4_000.0;
 /// A host is killed this often.
 const KILLS: Duration = Duration::from_secs(5);
 
+/// I-5: most partitions never have a row, and then none has: windows close all the same.
+#[test]
+fn idle_partitions_are_not_waited_for() {
+    let mut line = Line::new(&address(KAFKA_CLUSTER), 12, 400, 0);
+    line.without_tail();
+    let group = Group::new(&line, "idle", &format!("{ROLES}\n[window]\nidle-after = \"3s\"\n"));
+    let hosts = group.hosts(1);
+    line.feed(400.0).join().expect("fed");
+    let took = group.finish(hosts);
+    group.check("I-5", 0, took);
+}
+
 #[test]
 fn three_hosts_that_are_killed_do_what_one_does() {
     for seed in seeds() {

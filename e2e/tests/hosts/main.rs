@@ -4,8 +4,10 @@
 //! `WEIR_FISH` sets the length of the line, `WEIR_SEEDS` how many lines; `cargo xtask soak` runs the long version.
 
 mod equal;
+mod failover;
 mod kafka;
 mod points;
+mod soak;
 mod store;
 
 /// The seeds of this run.
