@@ -124,6 +124,9 @@ fn pack(root: &Path, package: &Package, machine: Machine) -> Result<PathBuf> {
     let mut command = Command::new(tool);
     command.args(["--no-build", "--locked", "--profile", package.profile()]);
     command.args(["--package", package.name]);
+    // The profiles have done it. cargo-deb does not see that where one inherits it, and this machine's `strip` knows no other's
+    // programs.
+    command.arg("--no-strip");
     command.arg("--output").arg(&folder);
     if let Some(target) = machine.target() {
         // What the package depends on cannot be asked of a program of another machine: the manifest says it.
