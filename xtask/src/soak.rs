@@ -18,13 +18,20 @@ pub(crate) struct Arguments {
     /// Machines, and lines that each sends.
     #[arg(long, default_value = "20x5000")]
     load: String,
+    /// Fish on the lines of the tests with several hosts.
+    #[arg(long, default_value_t = 120_000)]
+    fish: u64,
+    /// How many seconds the long run lasts.
+    #[arg(long, default_value_t = 3_600)]
+    seconds: u64,
     /// Only tests whose name contains this.
     filter: Option<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     test::ensure_tools()?;
-    let servers = services::up(&[Server::Kafka, Server::Mqtt])?;
+    let servers =
+        services::up(&[Server::Kafka, Server::KafkaCluster, Server::Mqtt, Server::Mongodb])?;
     let tested = soak(arguments, &servers.variables);
     let stopped = services::down(&servers.started);
     tested.and(stopped)
@@ -36,6 +43,8 @@ fn soak(arguments: &Arguments, variables: &[(String, String)]) -> Result<()> {
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.env("WEIR_LOAD", &arguments.load);
         command.env("WEIR_SEEDS", arguments.seeds.to_string());
+        command.env("WEIR_FISH", arguments.fish.to_string());
+        command.env("WEIR_SOAK", arguments.seconds.to_string());
         command
     };
     let mut programs = cargo();
@@ -49,17 +58,8 @@ fn soak(arguments: &Arguments, variables: &[(String, String)]) -> Result<()> {
     ]);
     crate::execute(programs.current_dir(crate::workspace_root()?))?;
     let mut tests = cargo();
-    tests.args([
-        "test",
-        "-p",
-        "weir-e2e",
-        "--locked",
-        "--features",
-        "servers",
-        "--test",
-        "faults",
-        "--",
-    ]);
+    tests.args(["test", "--workspace", "--locked", "--features", test::SERVER_FEATURES]);
+    tests.args(["--test", "faults", "--test", "hosts", "--"]);
     tests.args(["--nocapture", "--test-threads", "1"]).args(&arguments.filter);
     crate::execute(tests.current_dir(crate::workspace_root()?))
 }

@@ -17,6 +17,7 @@ const KILLS: Duration = Duration::from_secs(5);
 /// I-5: most partitions never have a row, and then none has: windows close all the same.
 #[test]
 fn idle_partitions_are_not_waited_for() {
+    let _machine = crate::shared();
     let mut line = Line::new(&address(KAFKA_CLUSTER), 12, 400, 0);
     line.without_tail();
     let group = Group::new(&line, "idle", &format!("{ROLES}\n[window]\nidle-after = \"3s\"\n"));
@@ -28,6 +29,7 @@ fn idle_partitions_are_not_waited_for() {
 
 #[test]
 fn three_hosts_that_are_killed_do_what_one_does() {
+    let _machine = crate::shared();
     for seed in seeds() {
         let line = Line::new(&address(KAFKA_CLUSTER), 12, fish(40_000), seed);
         let group = Group::new(&line, "three", ROLES);

@@ -15,7 +15,8 @@ const CONVERGED: Duration = Duration::from_secs(5);
 
 #[test]
 fn the_trainer_is_killed() {
-    let line = Line::new(&address(KAFKA_CLUSTER), 3, fish(9_000), 0);
+    let _machine = crate::shared();
+    let line = Line::new(&address(KAFKA_CLUSTER), 3, fish(6_000), 0);
     let database = Database::new();
     // Every window asks for a version.
     let more = format!("{}[window]\nthreshold = 0.000001\n", database.section());

@@ -16,6 +16,7 @@ const RATE: f64 = 2_000.0;
 /// C-4: each node in turn.
 #[test]
 fn nodes_of_kafka_are_killed() {
+    let _machine = crate::alone();
     let line = Line::new(&address(KAFKA_CLUSTER), 6, fish(30_000), 0);
     let group = Group::new(&line, "nodes", ROLES);
     let hosts = group.hosts(2);
@@ -31,7 +32,8 @@ fn nodes_of_kafka_are_killed() {
 /// N-6: a host that is stopped for two sessions is given up, wakes up, and is harmless.
 #[test]
 fn a_zombie_is_harmless() {
-    let line = Line::new(&address(KAFKA_CLUSTER), 6, fish(40_000), 0);
+    let _machine = crate::alone();
+    let line = Line::new(&address(KAFKA_CLUSTER), 6, fish(25_000), 0);
     let group = Group::new(&line, "zombie", ROLES);
     let hosts = group.hosts(3);
     let fed = line.feed(RATE);
@@ -48,7 +50,8 @@ fn a_zombie_is_harmless() {
 /// I-6: a host comes and goes again and again, and its groups do not know it.
 #[test]
 fn hosts_come_and_go() {
-    let line = Line::new(&address(KAFKA_CLUSTER), 6, fish(40_000), 0);
+    let _machine = crate::alone();
+    let line = Line::new(&address(KAFKA_CLUSTER), 6, fish(25_000), 0);
     let group = Group::new(&line, "rebalance", ROLES);
     let mut hosts = vec![group.host("", &[]), group.host("", &[])];
     hosts.iter_mut().for_each(|host| host.await_line("model serves"));
@@ -69,18 +72,18 @@ fn hosts_come_and_go() {
 /// that dies and does not come back.
 #[test]
 fn predictions_go_on() {
+    let _machine = crate::alone();
     let limit = Duration::from_secs(3);
-    let restarts: [(&str, fn(Process), Duration); 2] = [
-        ("restart", Process::terminate, limit),
-        ("kill and restart", |mut host| host.kill(), limit),
-    ];
-    for (what, end, limit) in restarts {
-        let gap = gap(what, |group, hosts| {
-            end(hosts.remove(0));
-            hosts.push(group.host(&instance(0), &[]));
-        });
-        assert!(gap < limit, "{what}: no predictions for {gap:?}");
-    }
+    let restart = gap("restart", |group, hosts| {
+        hosts.remove(0).terminate();
+        hosts.push(group.host(&instance(0), &[]));
+    });
+    assert!(restart < limit, "restart: no predictions for {restart:?}");
+    let killed = gap("kill and restart", |group, hosts| {
+        hosts.remove(0).kill();
+        hosts.push(group.host(&instance(0), &[]));
+    });
+    assert!(killed < limit, "kill and restart: no predictions for {killed:?}");
     let gap = gap("takeover", |_, hosts| hosts.remove(0).kill());
     let limit = SESSION_TIMEOUT + Duration::from_secs(3);
     assert!(gap < limit, "takeover: no predictions for {gap:?}");
@@ -88,7 +91,7 @@ fn predictions_go_on() {
 
 /// The longest time that a partition had no prediction, when this happens to one of two hosts under a steady load.
 fn gap(what: &str, happens: impl FnOnce(&Group<'_>, &mut Vec<Process>)) -> Duration {
-    let line = Line::new(&address(KAFKA_CLUSTER), 4, 20_000, 0);
+    let line = Line::new(&address(KAFKA_CLUSTER), 4, 14_000, 0);
     let group = Group::new(&line, &what.replace(' ', "-"), ROLES);
     let mut hosts = group.hosts(2);
     let fed = line.feed(RATE);

@@ -10,6 +10,19 @@ mod points;
 mod soak;
 mod store;
 
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Tests that disturb Kafka, or measure how long something takes, have the machine for themselves.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+fn shared() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The seeds of this run.
 fn seeds() -> std::ops::Range<u64> {
     let count = std::env::var("WEIR_SEEDS").ok().and_then(|text| text.parse().ok());

@@ -40,6 +40,7 @@ fn hits() -> &'static [u32] {
 
 #[test]
 fn predicting_joining_and_watching() {
+    let _machine = crate::shared();
     let line = Line::new(&address(KAFKA_CLUSTER), 3, fish(6_000), 0);
     line.feed(f64::INFINITY).join().expect("fed");
     for point in POINTS {
@@ -56,6 +57,7 @@ fn predicting_joining_and_watching() {
 /// C-5: documents are distinct rows, whenever the process dies between storing and committing.
 #[test]
 fn storing() {
+    let _machine = crate::shared();
     let line = Line::new(&address(KAFKA_CLUSTER), 3, fish(6_000), 0);
     line.feed(f64::INFINITY).join().expect("fed");
     for point in STORING {
@@ -79,6 +81,7 @@ fn storing() {
 /// M-6: every trigger has exactly one version, whenever the trainer dies.
 #[test]
 fn training_and_loading() {
+    let _machine = crate::shared();
     for point in TRAINING {
         let line = Line::new(&address(KAFKA_CLUSTER), 1, 2_000, 0);
         line.feed(f64::INFINITY).join().expect("fed");

@@ -15,6 +15,7 @@ const SLOPE_MAX: f64 = 1024.0;
 
 #[test]
 fn a_long_run() {
+    let _machine = crate::shared();
     let asked = std::env::var("WEIR_SOAK").ok().and_then(|text| text.parse().ok());
     let seconds: usize = asked.unwrap_or(15);
     // Two events each.

@@ -67,6 +67,7 @@ pub(crate) fn stored(database: &Database, outcome: &Outcome) {
 /// every write takes two seconds. Rows wait in Kafka; predictions go on, memory stays, no host loses its partitions.
 #[test]
 fn a_slow_store_disturbs_nobody() {
+    let _machine = crate::shared();
     let line = Line::new(&address(KAFKA_CLUSTER), 4, fish(20_000), 0);
     let database = Database::new();
     let server = database.uri.trim_start_matches("mongodb://").trim_end_matches('/');
@@ -99,10 +100,12 @@ fn a_slow_store_disturbs_nobody() {
 /// rows are stored and models trained.
 #[test]
 fn a_full_disk_stops_no_prediction() {
+    let _machine = crate::shared();
     let line = Line::new(&address(KAFKA_CLUSTER), 1, fish(20_000), 0);
     let disk = tempfile::tempdir().expect("a folder");
     let rows = disk.path().join("rows.redb");
-    let more = format!("[store]\npath = {rows:?}\n[window]\nthreshold = 1e9\n");
+    let window = "[window]\nthreshold = 1e9\ncloses = \"every-partition\"\n";
+    let more = format!("[store]\npath = {rows:?}\n{window}");
     let group = Group::new(&line, "disk", &more);
     let script = "mount -t tmpfs -o size=4m tmpfs \"$0\" && exec \"$@\"";
     let mut command = Command::new("unshare");
@@ -112,7 +115,7 @@ fn a_full_disk_stops_no_prediction() {
     host.await_line("model serves");
     line.feed(4_000.0).join().expect("fed");
     group.finish_windows();
-    host.await_line("role failed");
+    host.await_line("the store of training rows is away");
     let size = "size=1g";
     let grow = Command::new("nsenter")
         .args(["-t", &host.id().to_string(), "-U", "-m", "--preserve-credentials"])

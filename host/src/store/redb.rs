@@ -7,9 +7,12 @@
 //!
 //! Numbers in keys are big-endian with the sign bit flipped, so that the order of bytes is the order of
 //! rows. One insertion is one transaction, which redb makes durable before it returns.
+//!
+//! redb does nothing more with a file once the disk has refused something. So after a failure the file is closed, and
+//! opened anew for the next request: with room on the disk again the store works again.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use redb::backends::InMemoryBackend;
@@ -26,7 +29,10 @@ const IDS: TableDefinition<'_, &[u8; 16], &RowKey> = TableDefinition::new("ids")
 /// The embedded store. One process at a time may open its file. Cheap to clone.
 #[derive(Clone)]
 pub struct RedbStore {
-    database: Arc<Database>,
+    /// None after a failure, until the next request.
+    database: Arc<RwLock<Option<Database>>>,
+    /// Empty for memory.
+    path: PathBuf,
     schema: Arc<Schema>,
     rows_max: u64,
 }
@@ -43,38 +49,47 @@ impl RedbStore {
     /// # Errors
     /// If the file cannot be opened or is no store.
     pub fn open(path: &Path, schema: Arc<Schema>, rows_max: u64) -> Result<Self, StoreError> {
-        let open = || -> Result<Database, Cause> {
-            let database = if path.as_os_str().is_empty() {
-                Database::builder().create_with_backend(InMemoryBackend::new())?
-            } else {
-                Database::create(path)?
-            };
-            let transaction = database.begin_write()?;
-            transaction.open_table(ROWS)?;
-            transaction.open_table(IDS)?;
-            transaction.commit()?;
-            Ok(database)
-        };
         let database =
-            open().map_err(|source| StoreError { action: "open the file of", source })?;
-        Ok(Self { database: Arc::new(database), schema, rows_max })
+            create(path).map_err(|source| StoreError { action: "open the file of", source })?;
+        let database = Arc::new(RwLock::new(Some(database)));
+        Ok(Self { database, path: path.to_owned(), schema, rows_max })
     }
 
     /// Runs blocking work where it does not hold up other tasks.
     async fn blocking<T: Send + 'static>(
         &self,
         action: &'static str,
-        work: impl FnOnce(&Self) -> Result<T, Cause> + Send + 'static,
+        work: impl FnOnce(&Self, &Database) -> Result<T, Cause> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        let result = tokio::task::spawn_blocking(move || work(&store)).await;
+        let result = tokio::task::spawn_blocking(move || store.with_database(work)).await;
         let result = result.unwrap_or_else(|panicked| Err(panicked.into()));
         result.map_err(|source| StoreError { action, source })
     }
 
-    fn insert_now(&self, rows: &[TrainingRow]) -> Result<u64, Cause> {
+    fn with_database<T>(
+        &self,
+        work: impl FnOnce(&Self, &Database) -> Result<T, Cause>,
+    ) -> Result<T, Cause> {
+        if self.database.read().unwrap_or_else(PoisonError::into_inner).is_none() {
+            let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+            // Another request may have opened it meanwhile.
+            if database.is_none() {
+                *database = Some(create(&self.path)?);
+            }
+        }
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let done = work(self, database.as_ref().ok_or("the file was closed meanwhile")?);
+        drop(database);
+        if done.is_err() && !self.path.as_os_str().is_empty() {
+            *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        done
+    }
+
+    fn insert_now(&self, database: &Database, rows: &[TrainingRow]) -> Result<u64, Cause> {
         let mut new = 0;
-        let transaction = self.database.begin_write()?;
+        let transaction = database.begin_write()?;
         {
             let mut by_order = transaction.open_table(ROWS)?;
             let mut by_id = transaction.open_table(IDS)?;
@@ -97,8 +112,13 @@ impl RedbStore {
         Ok(new)
     }
 
-    fn newest_now(&self, n: usize, last: RowOrder) -> Result<Vec<TrainingRow>, Cause> {
-        let table = self.database.begin_read()?.open_table(ROWS)?;
+    fn newest_now(
+        &self,
+        database: &Database,
+        n: usize,
+        last: RowOrder,
+    ) -> Result<Vec<TrainingRow>, Cause> {
+        let table = database.begin_read()?.open_table(ROWS)?;
         // Not with n as capacity: the configuration may ask for more rows than memory holds.
         let mut rows = Vec::new();
         for entry in table.range::<&RowKey>(..=&key_of(last))?.rev() {
@@ -119,6 +139,20 @@ impl RedbStore {
     }
 }
 
+/// Opens a file with its tables, or makes it; an empty path is memory.
+fn create(path: &Path) -> Result<Database, Cause> {
+    let database = if path.as_os_str().is_empty() {
+        Database::builder().create_with_backend(InMemoryBackend::new())?
+    } else {
+        Database::create(path)?
+    };
+    let transaction = database.begin_write()?;
+    transaction.open_table(ROWS)?;
+    transaction.open_table(IDS)?;
+    transaction.commit()?;
+    Ok(database)
+}
+
 /// A value of the rows' table: the row's id, then the row.
 fn split(value: &[u8]) -> Result<([u8; 16], &[u8]), Cause> {
     let (id, row) = value.split_first_chunk().ok_or("a stored row is cut short")?;
@@ -128,24 +162,24 @@ fn split(value: &[u8]) -> Result<([u8; 16], &[u8]), Cause> {
 #[async_trait]
 impl TrainingStore for RedbStore {
     async fn insert(&self, rows: Vec<TrainingRow>) -> Result<u64, StoreError> {
-        self.blocking("insert", move |store| store.insert_now(&rows)).await
+        self.blocking("insert", move |store, database| store.insert_now(database, &rows)).await
     }
 
     async fn contains(&self, id: EventId) -> Result<bool, StoreError> {
-        let contains = move |store: &Self| -> Result<bool, Cause> {
-            let table = store.database.begin_read()?.open_table(IDS)?;
+        let contains = move |_: &Self, database: &Database| -> Result<bool, Cause> {
+            let table = database.begin_read()?.open_table(IDS)?;
             Ok(table.get(id.as_bytes())?.is_some())
         };
         self.blocking("look up", contains).await
     }
 
     async fn newest(&self, n: usize, last: RowOrder) -> Result<Vec<TrainingRow>, StoreError> {
-        self.blocking("read", move |store| store.newest_now(n, last)).await
+        self.blocking("read", move |store, database| store.newest_now(database, n, last)).await
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
-        let count = |store: &Self| -> Result<u64, Cause> {
-            Ok(store.database.begin_read()?.open_table(ROWS)?.len()?)
+        let count = |_: &Self, database: &Database| -> Result<u64, Cause> {
+            Ok(database.begin_read()?.open_table(ROWS)?.len()?)
         };
         self.blocking("count", count).await
     }
