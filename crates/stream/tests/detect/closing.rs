@@ -1,15 +1,14 @@
 //! Windows that every partition closes, against the definition, for any interleaving.
 
 use proptest::prelude::*;
-use weir_stream::{Detector, TumblingMean};
+use weir_stream::{Detector, DetectorOutput, Detectors, TumblingMean};
+
+use crate::rows::Row;
 
 use crate::history::{History, choices, histories, window};
 
 /// Reads the rows at these places.
-fn run(
-    history: &History,
-    order: &[usize],
-) -> (Vec<(usize, weir_stream::DetectorOutput)>, TumblingMean) {
+fn run(history: &History, order: &[usize]) -> (Vec<(usize, DetectorOutput)>, TumblingMean) {
     let mut detector = history.detector();
     detector.assign(&history.assigned());
     let mut outputs = Vec::new();
@@ -81,4 +80,31 @@ fn the_histories_reach_every_outcome() {
         reached[3] += ignored.repeated;
     }
     assert!(reached.iter().all(|&count| count > 200), "{reached:?}");
+}
+
+/// A rule may be changed between two runs: the form of a commit is the same.
+#[test]
+fn a_commit_under_the_first_rule_is_resumed_under_the_second() {
+    let row = |id: u32, partition, time| Row { id, partition, time, error: Some(400), level: 0 };
+    let rows = [row(0, 0, 0), row(1, 0, 61), row(2, 1, 70), row(3, 1, 121), row(4, 0, 122)];
+    let show = |detectors: &mut Detectors, place: usize| {
+        detectors.observe(rows[place].position(place), &rows[place].joined())
+    };
+    let mut before = Detectors::new(vec![Box::new(TumblingMean::new(Default::default()))]);
+    let closed: Vec<_> = (0..3).flat_map(|place| show(&mut before, place)).collect();
+    assert_eq!(closed.len(), 2, "the window and its trigger");
+    let history = History { rows: rows.to_vec(), partitions: 2, grace: 0, ahead_max: 600 };
+    let mut after = Detectors::new(vec![Box::new(history.detector())]);
+    after.assign(&history.assigned());
+    for (partition, next, offset) in [(0, 2, 1), (1, 3, 2)] {
+        let checkpoint = before.checkpoint(partition, next);
+        assert_eq!(checkpoint.offset, offset);
+        after.resume(partition, &checkpoint.metadata).expect("our own metadata");
+    }
+    let closed: Vec<_> = (1..5).flat_map(|place| show(&mut after, place)).collect();
+    assert!(
+        matches!(&closed[..], [DetectorOutput::Window(window), DetectorOutput::Trigger(trigger)]
+            if window.rows == 2 && trigger.position.offset == 4),
+        "{closed:?}"
+    );
 }
