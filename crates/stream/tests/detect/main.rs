@@ -1,6 +1,11 @@
-//! Property tests of the detectors.
+//! Property tests of the detectors, and of which partitions are idle.
 
+mod closing;
+mod crash;
+mod history;
+mod idle;
 mod restart;
 mod rows;
+mod shell;
 mod unseen;
 mod window;

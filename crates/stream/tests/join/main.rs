@@ -1,5 +1,6 @@
 //! Property tests of the join.
 
 mod definition;
+mod disorder;
 mod history;
 mod restart;
