@@ -32,6 +32,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 type Client = ThreadedProducer<DefaultProducerContext>;
 
+#[expect(clippy::print_stdout, reason = "an example that prints figures")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let brokers = arguments.next().ok_or("usage: transactions HOST:PORT [RECORDS]")?;

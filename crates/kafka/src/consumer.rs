@@ -89,7 +89,7 @@ impl Consumer {
     /// # Errors
     /// If the brokers do not answer or the topic does not exist.
     pub fn partitions(config: &KafkaConfig, topic: &str) -> Result<usize, KafkaError> {
-        Ok(partitions(&create(config, "weir-partitions")?, config, topic)?.len())
+        Ok(partitions(&create(config, "weir-ends")?, config, topic)?.len())
     }
 
     /// Reads whole topics from their beginning, alone and without committing anything.
