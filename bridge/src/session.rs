@@ -13,7 +13,6 @@
 
 mod flow;
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +28,7 @@ use crate::kafka::Outlet;
 use crate::ledger::Ledger;
 use crate::relay::{Event, Relay};
 use crate::transform::Transform;
-use crate::watch;
+use crate::watch::{self, random_seed};
 
 /// How often a clock that is wrong is looked at again.
 const CLOCK_PAUSE: Duration = Duration::from_millis(500);
@@ -41,11 +40,6 @@ const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// How many messages, or reports, are handled before something else has its turn. Fewer than the embedded broker sends
 /// at a time (200), so that tests see the end of a batch.
 const BATCH: usize = 64;
-
-/// Differs from process to process, so that bridges cut off together do not return together.
-pub(crate) fn random_seed() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
 
 /// How a session, or a step of it, ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,6 +3,7 @@
 //! A watcher is a client of its own, under another client id, and reads only the topic of presence. It leaves
 //! nothing behind at the broker.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -10,7 +11,6 @@ use tokio::time::Instant;
 use weir_mqtt::{Connector, LinkError, Presence, Subscriber, SubscriberEvent};
 use weir_service::{ConfigError, Shutdown};
 
-use crate::session::random_seed;
 use crate::standby::{Patience, Seen, Status, Watch};
 
 /// How long a session that nobody has is left to others, in the mean.
@@ -19,6 +19,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 const REFRESHES: u32 = 3;
 /// How long the DISCONNECT of a watcher may take.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
+
+/// Differs from process to process, so that bridges cut off together do not return together.
+pub(crate) fn random_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
 
 /// Which process this is, among all that have its client id.
 fn instance() -> &'static str {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ const SECRETS: [&str; 5] = [
     "ssl.keystore.password",
     "sasl.oauthbearer.client.secret",
 ];
+
+/// How long a broker may take to answer a question.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How to reach Kafka.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

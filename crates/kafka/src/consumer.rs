@@ -17,8 +17,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use crate::assignment::{Assignment, ConsumerEvent, Held, Offsets, Resume, pause};
+use crate::config::ANSWER_TIMEOUT;
 use crate::poll::Poller;
-use crate::reach::{ANSWER_TIMEOUT, Inner, ask, create, member, partitions, watermarks};
+use crate::reach::{Inner, ask, create, member, partitions, watermarks};
 use crate::record::Partition;
 use crate::scan::{Start, span};
 use crate::{KafkaConfig, KafkaError, Progress};

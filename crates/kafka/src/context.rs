@@ -13,7 +13,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 use weir_service::ConfigError;
 
-use crate::reach::ANSWER_TIMEOUT;
+use crate::config::ANSWER_TIMEOUT;
 use crate::record::Partition;
 
 /// The same trouble is told again after this time only: librdkafka reports it several times a second.

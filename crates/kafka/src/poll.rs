@@ -20,8 +20,9 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use crate::assignment::{Assignment, ConsumerEvent, Held, Offsets, Resume, pause};
+use crate::config::ANSWER_TIMEOUT;
 use crate::context::Rebalanced;
-use crate::reach::{ANSWER_TIMEOUT, Inner};
+use crate::reach::Inner;
 use crate::record::{Partition, Record};
 
 /// Records in one batch.

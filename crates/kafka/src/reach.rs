@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError as Cause, KafkaResult, RDKafkaErrorCode};
 
+use crate::config::ANSWER_TIMEOUT;
 use crate::context::ConsumerCallbacks;
 use crate::{KafkaConfig, KafkaError};
 
 pub(crate) type Inner = BaseConsumer<ConsumerCallbacks>;
 
-/// How long a broker may take to answer a question at start.
-pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the first question may take: a person who gave a wrong address hears of it within 10 s.
 pub(crate) const REACH_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a question waits before the events are looked at.

@@ -14,8 +14,9 @@ use rdkafka::error::{KafkaError as Cause, RDKafkaErrorCode as Code};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use weir_events::{EventTime, RowPosition};
 
+use crate::config::ANSWER_TIMEOUT;
 use crate::context::ConsumerCallbacks;
-use crate::reach::{ANSWER_TIMEOUT, Inner, ask, partitions, unreachable, watermarks};
+use crate::reach::{Inner, ask, partitions, unreachable, watermarks};
 use crate::{KafkaConfig, KafkaError, Record};
 
 /// Where reading begins.

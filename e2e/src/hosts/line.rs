@@ -1,16 +1,13 @@
 //! Fish of many machines, their events in Kafka, and a model.
 
-use std::fmt::Write as _;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use weir_events::{EventTime, TopicNames};
-use weir_kafka::{KafkaConfig, NewRecord, Producer, Progress, Scan, Start};
+use weir_kafka::{Admin, KafkaConfig, NewRecord, Producer, Progress, Scan, Start};
 
-use super::{Group, delete};
 use crate::fleet::runtime;
-use crate::process::complete;
 use crate::servers::unique;
 
 /// When the first fish is measured.
@@ -49,37 +46,18 @@ pub struct Line {
 }
 
 impl Line {
-    /// So many fish, topics for their events, and a model in the topic of models.
-    ///
-    /// # Panics
-    /// If Kafka refuses.
-    pub fn new(kafka: &str, partitions: u32, fish: usize, seed: u64) -> Self {
+    /// So many fish.
+    pub(super) fn untrained(kafka: &str, partitions: u32, fish: usize, seed: u64) -> Self {
         let name = unique("line-");
         let topics = TopicNames::default().prefixed(&format!("{name}-"));
         let folder = tempfile::tempdir().expect("a folder");
         let kafka = kafka.to_owned();
         let fish = catch(fish, partitions, seed);
-        let coefficients = Vec::new();
-        let mut line = Self { name, kafka, topics, partitions, fish, coefficients, folder };
-        line.train();
-        line
-    }
-
-    fn train(&mut self) {
-        let mut csv = "Length,Height,Species,Weight\n".to_owned();
-        for fish in catch(60, 0, 1_000) {
-            let Fish { length, height, species, weight, .. } = fish;
-            writeln!(csv, "{length},{height},{species},{weight}").expect("a text takes everything");
-        }
-        let csv = self.write("train.csv", &csv);
-        let group = Group::new(self, "train", "");
-        complete("weir", &["model", "train", "--csv", &csv, "--config", &group.config]);
-        drop(group);
-        self.coefficients = self.published();
+        Self { name, kafka, topics, partitions, fish, coefficients: Vec::new(), folder }
     }
 
     /// The coefficients of the version that was published.
-    fn published(&self) -> Vec<(String, f64)> {
+    pub(super) fn published(&self) -> Vec<(String, f64)> {
         let client = self.client();
         let mut scan =
             Scan::topics(&client, &[&self.topics.models], Start::Beginning).expect("a reader");
@@ -156,6 +134,17 @@ impl Drop for Line {
     }
 }
 
+/// Removes topics and those of their dead letters. What cannot be removed stays until the servers go.
+pub(super) fn delete(kafka: &str, topics: &[&String]) {
+    let dead_letters = topics.iter().map(|topic| TopicNames::dead_letter(topic));
+    let all: Vec<String> =
+        topics.iter().map(|topic| (*topic).clone()).chain(dead_letters).collect();
+    let names: Vec<&str> = all.iter().map(String::as_str).collect();
+    if let Ok(admin) = Admin::new(&KafkaConfig::new(kafka, "hosts")) {
+        drop(runtime().block_on(admin.delete(&names)));
+    }
+}
+
 /// So many ms after the beginning.
 pub(super) fn at(time: u64) -> EventTime {
     let beginning: EventTime = BEGINNING.parse().expect("a time");
@@ -193,7 +182,7 @@ async fn feed(producer: &Producer, events: &[Event], per_second: f64) {
 }
 
 /// Fish that look random and are the same for the same seed. Behind them, some for every partition that close windows.
-fn catch(count: usize, partitions: u32, seed: u64) -> Vec<Fish> {
+pub(super) fn catch(count: usize, partitions: u32, seed: u64) -> Vec<Fish> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut next = move || {
         // Marsaglia, "Xorshift RNGs" (2003).

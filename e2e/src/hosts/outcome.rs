@@ -7,7 +7,8 @@ use serde_json::Value;
 use weir_events::TopicNames;
 use weir_kafka::{Consumer, ConsumerEvent, Progress, Record, Scan, Start};
 
-use super::{Expected, Group, Row, Window};
+use super::expected::{Expected, Row, Window};
+use super::group::Group;
 use crate::fleet::{report, runtime};
 use crate::process::Process;
 
