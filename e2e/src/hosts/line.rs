@@ -90,6 +90,25 @@ impl Line {
         self.fish.iter().filter(|fish| !fish.is_tail).count()
     }
 
+    /// Fish that are measured and weighed, those included that only close windows.
+    pub fn joinable(&self) -> usize {
+        self.fish.iter().filter(|fish| fish.weighed.is_some()).count()
+    }
+
+    /// Reads all events and does nothing with them. Returns how many there are.
+    ///
+    /// # Panics
+    /// If Kafka cannot be read.
+    pub fn read(&self) -> usize {
+        let topics = [self.topics.measurement.as_str(), self.topics.target.as_str()];
+        let mut scan = Scan::topics(&self.client(), &topics, Start::Beginning).expect("a reader");
+        let mut count = 0;
+        while scan.next().expect("read").is_some() {
+            count += 1;
+        }
+        count
+    }
+
     /// Fish that are only there to close windows.
     pub fn tail(&self) -> usize {
         self.fish.len() - self.size()
