@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::{cross, deploy, guest, package, sbom, services, soak, test, tidy};
+use crate::{cross, deploy, guest, mutate, package, sbom, services, soak, test, tidy};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -11,6 +11,8 @@ pub(crate) enum Command {
     Test(test::Arguments),
     /// Runs the fault tests with the standard load and many random histories.
     Soak(soak::Arguments),
+    /// Puts known bugs back, one at a time, and sees that a test catches each.
+    Mutate(mutate::Arguments),
     /// Starts and stops the real servers that tests need.
     Services {
         #[command(subcommand)]
@@ -37,6 +39,7 @@ impl Command {
         match self {
             Self::Test(arguments) => test::run(arguments),
             Self::Soak(arguments) => soak::run(arguments),
+            Self::Mutate(arguments) => mutate::run(arguments),
             Self::Services { action } => services::run(action),
             Self::Tools => test::ensure_tools(),
             Self::Tidy => tidy::run(),

@@ -5,6 +5,7 @@ mod cross;
 mod deploy;
 mod fetched;
 mod guest;
+mod mutate;
 mod package;
 mod sbom;
 mod services;
