@@ -7,6 +7,7 @@ use crate::chaos::{Run, seeds};
 
 #[test]
 fn the_broker_is_killed_and_forgets() {
+    let _machine = crate::shared();
     for seed in seeds() {
         let mut broker = Mosquitto::start("max_queued_messages 0");
         let address = broker.address();
@@ -19,6 +20,7 @@ fn the_broker_is_killed_and_forgets() {
 /// The bridge is away for a while, so that the queue overflows; agents have PUBACKs for all of it.
 #[test]
 fn the_broker_silently_drops_its_queue() {
+    let _machine = crate::shared();
     for seed in seeds() {
         let broker = Mosquitto::start("max_queued_messages 100\nmax_inflight_messages 20");
         let address = broker.address();

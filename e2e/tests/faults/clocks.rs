@@ -111,6 +111,7 @@ fn run(with_offender: bool) -> (Fleet, Page) {
 
 #[test]
 fn a_clock_that_jumps_touches_nobody_else() {
+    let _machine = crate::shared();
     let (quiet, _) = run(false);
     let (fleet, page) = run(true);
     let mut devices = of_devices(&fleet);
@@ -163,6 +164,7 @@ fn a_clock_that_jumps_touches_nobody_else() {
 /// under a fake clock.
 #[test]
 fn a_bridge_without_a_clock_holds_everything_until_it_is_set() {
+    let _machine = crate::shared();
     let fleet = Fleet::new(&address(KAFKA), GOOD);
     let mqtt = address(MQTT).parse().expect("an address");
     let set_at = SystemClock.now().plus(Duration::from_secs(6));

@@ -74,6 +74,7 @@ fn free() -> SocketAddr {
 
 #[test]
 fn a_full_disk_holds_the_machine_back_until_there_is_room() {
+    let _machine = crate::shared();
     let fleet = Fleet::new(&address(KAFKA), SIZE);
     let way = weir_e2e::way::Way::new(address(MQTT).parse().expect("an address"));
     way.proxy.close();
@@ -97,6 +98,7 @@ fn a_full_disk_holds_the_machine_back_until_there_is_room() {
 
 #[test]
 fn a_full_disk_drops_the_oldest_where_the_settings_say_so() {
+    let _machine = crate::shared();
     let fleet = Fleet::new(&address(KAFKA), SIZE);
     let mqtt = address(MQTT).parse().expect("an address");
     let way = weir_e2e::way::Way::new(mqtt);

@@ -101,6 +101,7 @@ fn bridge_adds_up(page: &Page) {
 
 #[test]
 fn the_accounts_balance_at_every_scrape() {
+    let _machine = crate::shared();
     for seed in seeds() {
         let broker: SocketAddr = address(MQTT).parse().expect("an address");
         let (to_agents, to_bridge) = (Way::new(broker), Way::new(broker));

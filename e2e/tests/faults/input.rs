@@ -93,6 +93,7 @@ fn settled(health: SocketAddr, received: usize) -> Page {
 
 #[test]
 fn a_hostile_client_harms_nobody_and_each_of_its_messages_is_accounted_for() {
+    let _machine = crate::shared();
     let broker: SocketAddr = address(MQTT).parse().expect("an address");
     let fleet = Fleet::new(&address(KAFKA), GOOD);
     let mut bridge = fleet.bridge(broker, &[any_port()]);

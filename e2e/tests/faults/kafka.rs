@@ -1,6 +1,6 @@
 //! N-4 and C-4: Kafka is silent, or killed and started again, while machines and MQTT go on.
 //!
-//! The server is the one that other tests use; they are not in this program, and programs of tests run one after the other.
+//! The server is the one that other tests use: these wait meanwhile.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -89,6 +89,7 @@ impl Wire {
 /// Kafka is silent in the middle of a load. What the bridge tells then must be what Kafka had before.
 #[test]
 fn kafka_is_silent_and_then_restarted() {
+    let _machine = crate::alone();
     let broker = address(MQTT).parse().expect("an address");
     for seed in seeds() {
         let wire = Wire::new(broker);

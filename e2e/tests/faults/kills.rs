@@ -7,6 +7,7 @@ use crate::chaos::{Run, seeds};
 
 #[test]
 fn agents_are_killed() {
+    let _machine = crate::shared();
     let broker = address(MQTT).parse().expect("an address");
     for seed in seeds() {
         let mut run = Run::start(seed, Size::or(20, 2_000), broker, broker);
@@ -23,6 +24,7 @@ fn agents_are_killed() {
 
 #[test]
 fn the_bridge_is_killed() {
+    let _machine = crate::shared();
     let broker = address(MQTT).parse().expect("an address");
     for seed in seeds() {
         let mut run = Run::start(seed, Size::or(20, 2_000), broker, broker);
@@ -37,6 +39,7 @@ fn the_bridge_is_killed() {
 /// C-1: an agent dies at each of the points where something could be lost, the first, the second and a later time.
 #[test]
 fn agents_die_at_every_point() {
+    let _machine = crate::shared();
     let broker = address(MQTT).parse().expect("an address");
     for point in [
         "agent-append",
@@ -64,6 +67,7 @@ fn agents_die_at_every_point() {
 /// C-1: the bridge likewise.
 #[test]
 fn the_bridge_dies_at_every_point() {
+    let _machine = crate::shared();
     let broker = address(MQTT).parse().expect("an address");
     for point in [
         "bridge-received",

@@ -38,6 +38,7 @@ impl Ways {
 
 #[test]
 fn connections_are_cut() {
+    let _machine = crate::shared();
     for seed in seeds() {
         let ways = Ways::new();
         let mut run = ways.run(seed, Size::or(20, 2_000));
@@ -56,6 +57,7 @@ fn connections_are_cut() {
 
 #[test]
 fn bytes_come_singly_late_and_not_at_all() {
+    let _machine = crate::shared();
     for seed in seeds() {
         let ways = Ways::new();
         let weather = Weather {
@@ -74,6 +76,7 @@ fn bytes_come_singly_late_and_not_at_all() {
 /// Nobody is told that the connection is gone: both sides see it by the silence.
 #[test]
 fn a_silent_network_is_seen_within_two_keep_alives() {
+    let _machine = crate::shared();
     let ways = Ways::new();
     let fleet = Fleet::new(&address(KAFKA), Size { devices: 1, lines: 1 });
     let mut bridge = fleet.bridge(ways.bridge.proxy.address(), &[]);
