@@ -24,7 +24,7 @@ pub struct Catalog {
 /// A published version.
 #[derive(Debug)]
 pub struct Publication {
-    /// The manifest with the number that was won.
+    /// The manifest with the number that was won; the newest, if another trainer has answered the trigger.
     pub manifest: Manifest,
 }
 
@@ -76,7 +76,8 @@ impl Catalog {
     }
 
     /// Publishes a component: its bytes first, then its manifest, which `describe` makes for a number.
-    /// If another trainer wins that number, the next one is tried.
+    /// If another trainer wins that number, the next one is tried; unless it has answered the same trigger, for then
+    /// its version is the one: a trainer that was replaced while it trained adds none.
     ///
     /// # Errors
     /// If Kafka refuses. Whether the version was published is then unknown; a restart finds out.
@@ -99,6 +100,10 @@ impl Catalog {
             }
             if won {
                 return Ok(Publication { manifest });
+            }
+            let is_answered = manifest.trigger.as_ref().is_some_and(|id| self.has_answered(id));
+            if let (true, Some(newest)) = (is_answered, self.log.newest()) {
+                return Ok(Publication { manifest: newest.clone() });
             }
             tracing::warn!(
                 model.version = manifest.version.0,

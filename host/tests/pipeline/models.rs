@@ -150,3 +150,20 @@ async fn the_newest_version_is_the_first_to_serve() {
     assert_eq!(active.tag.model.version, ModelVersion(30));
     following.abort();
 }
+
+/// A trainer that was replaced while it trained comes late with its answer, and adds no version.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_is_answered_once() {
+    let line = Line::start(1);
+    let rows = training_rows(&["salmon"]);
+    let (trained, _) = line.publish(&rows).await;
+    let trainer = line.trainer(line.schema());
+    let trigger = || Some("window-mean/2026-01-05T08:00:00Z".to_owned());
+    for mut catalog in [line.catalog().await, line.catalog().await] {
+        let describe = |version| trainer.manifest(&trained, "weight", version, now(), trigger());
+        let published = catalog.publish(trained.model.bytes(), describe);
+        let published = soon("a version", published).await.expect("published");
+        assert_eq!(published.manifest.version, ModelVersion(2));
+    }
+    assert_eq!(line.publish(&rows).await.1.version, ModelVersion(3));
+}
