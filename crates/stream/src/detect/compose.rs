@@ -136,6 +136,9 @@ impl Detectors {
 
     /// Says that a partition is idle: caught up and silent, so that nothing of it is waited for. A row
     /// of it ends that as well as this does. [`crate::IdleWatch`] tells when.
+    ///
+    /// If there are outputs, the checkpoints of all partitions have moved: commit them once these are
+    /// durable, or a crash undoes the closing and rows that come then may change it.
     pub fn set_idle(&mut self, partition: i32, is_idle: bool) -> Vec<DetectorOutput> {
         if is_idle {
             self.idle.insert(partition);

@@ -191,10 +191,13 @@ fn when_all_are_idle_every_open_window_closes() {
     assert_eq!(names(detector.set_idle(0, true)), ["180 by 3"]);
 }
 
-#[test]
-fn while_rows_are_reread_idleness_is_remembered_and_closes_nothing() {
+fn show(detectors: &mut Detectors, rows: &[Row], place: usize) -> Vec<String> {
+    names(detectors.observe(rows[place].position(place), &rows[place].joined()))
+}
+
+/// Detectors that go on after rows 0 and 1 of partition 0, and row 2 of partition 1, were read.
+fn resumed(rows: &[Row; 3]) -> Detectors {
     let mut before = Detectors::new(vec![Box::new(detector(600))]);
-    let rows = [row(0, 0, 10), row(1, 0, 130), row(2, 1, 20)];
     for (place, row) in rows.iter().enumerate() {
         assert_eq!(before.observe(row.position(place), &row.joined()), []);
     }
@@ -203,11 +206,29 @@ fn while_rows_are_reread_idleness_is_remembered_and_closes_nothing() {
         let metadata = before.checkpoint(partition, next).metadata;
         after.resume(partition, &metadata).expect("our own metadata");
     }
-    assert_eq!(names(after.set_idle(1, true)), NONE);
-    assert_eq!(names(after.observe(rows[2].position(2), &rows[2].joined())), NONE);
-    assert_eq!(names(after.observe(rows[0].position(0), &rows[0].joined())), NONE);
-    assert_eq!(names(after.set_idle(1, true)), NONE, "the row at 130 is not reread yet");
-    assert_eq!(names(after.observe(rows[1].position(1), &rows[1].joined())), ["0 by 1"]);
+    after
+}
+
+#[test]
+fn while_rows_are_reread_idleness_is_remembered_and_closes_nothing() {
+    let rows = [row(0, 0, 10), row(1, 0, 130), row(2, 1, 20)];
+    let mut detectors = resumed(&rows);
+    assert_eq!(show(&mut detectors, &rows, 2), NONE);
+    assert_eq!(show(&mut detectors, &rows, 0), NONE);
+    assert_eq!(names(detectors.set_idle(1, true)), NONE, "the row at 130 is not reread yet");
+    assert_eq!(show(&mut detectors, &rows, 1), ["0 by 1"]);
+}
+
+#[test]
+fn a_row_that_is_reread_ends_what_was_remembered() {
+    let rows = [row(0, 0, 10), row(1, 0, 130), row(2, 1, 20)];
+    let mut detectors = resumed(&rows);
+    assert_eq!(show(&mut detectors, &rows, 0), NONE);
+    assert_eq!(show(&mut detectors, &rows, 1), NONE);
+    assert_eq!(names(detectors.set_idle(1, true)), NONE, "its row is not reread yet");
+    assert_eq!(show(&mut detectors, &rows, 2), NONE, "it has rows: it is not idle");
+    assert_eq!(detectors.ignored().map(|(_, ignored)| ignored.late).sum::<u64>(), 0);
+    assert_eq!(names(detectors.set_idle(1, true)), ["0 by 1"]);
 }
 
 /// A partition far ahead is paused, the slowest never; what is open stays within the bound.

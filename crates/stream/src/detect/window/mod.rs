@@ -81,7 +81,8 @@
 //! slowest one, or beyond the start of the oldest open window while some partition has none. Open windows
 //! thus hold the rows of `length + G + ahead_max` of event time, and what the shell had read already. The
 //! slowest partition is never ahead, so reading does not come to a standstill by itself; it does if a
-//! partition is silent for ever and is never called idle.
+//! partition is silent for ever and is never called idle. A partition that is paused is not idle, so
+//! partitions that end one behind the other become idle one after the other.
 
 mod contents;
 mod progress;
