@@ -238,7 +238,8 @@ impl Consumer {
         Ok(any.then_some(lag))
     }
 
-    /// Leaves: commits what is done and waits until the group knows.
+    /// Leaves: commits what is done and waits until the group knows. Of a member with a name the group hears nothing: it
+    /// may come back within its session.
     pub async fn close(mut self) {
         let Some(leaving) = self.leave() else { return };
         self.progress.left(&self.name);

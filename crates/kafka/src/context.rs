@@ -161,12 +161,18 @@ impl ConsumerContext for ConsumerCallbacks {
         event: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        let done = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            self.assign(consumer, partitions)
-        } else {
-            self.revoke(consumer)
-        };
+        let is_given = event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let done = if is_given { self.assign(consumer, partitions) } else { self.revoke(consumer) };
         if let Err(error) = done {
+            // librdkafka waits for an answer, and cannot be closed before it has one.
+            let answered = if is_given {
+                consumer.assign(&TopicPartitionList::new())
+            } else {
+                consumer.unassign()
+            };
+            if let Err(error) = answered {
+                tracing::warn!(%error, "a rebalance cannot be answered");
+            }
             self.push(Rebalanced::Failed(format!("rebalance: {error}")));
         }
     }
@@ -175,7 +181,9 @@ impl ConsumerContext for ConsumerCallbacks {
 impl ConsumerCallbacks {
     fn assign(&self, consumer: &BaseConsumer<Self>, given: &TopicPartitionList) -> KafkaResult<()> {
         let mut taken = given.clone();
-        if !self.instead.is_empty() && given.count() > 0 {
+        if self.leaving.load(Ordering::Acquire) {
+            taken = TopicPartitionList::new();
+        } else if !self.instead.is_empty() && given.count() > 0 {
             taken = TopicPartitionList::new();
             for topic in &self.instead {
                 for partition in numbers(consumer, topic)? {
@@ -214,8 +222,17 @@ impl ConsumerCallbacks {
 /// The numbers of a topic's partitions.
 fn numbers(consumer: &BaseConsumer<ConsumerCallbacks>, topic: &str) -> KafkaResult<Vec<i32>> {
     let metadata = consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
-    let found = metadata.topics().iter().filter(|found| found.name() == topic);
-    Ok(found.flat_map(|found| found.partitions()).map(|partition| partition.id()).collect())
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    if let Some(error) = found.and_then(|found| found.error()) {
+        return Err(KafkaError::MetadataFetch(error.into()));
+    }
+    let numbers: Vec<i32> = found
+        .map(|found| found.partitions().iter().map(|partition| partition.id()).collect())
+        .unwrap_or_default();
+    if numbers.is_empty() {
+        return Err(KafkaError::MetadataFetch(Code::UnknownTopicOrPartition));
+    }
+    Ok(numbers)
 }
 
 fn names(partitions: &TopicPartitionList) -> Vec<Partition> {

@@ -205,6 +205,11 @@ impl Poller {
 
     fn assignment(&mut self, rebalanced: Rebalanced) -> ConsumerEvent {
         match rebalanced {
+            // The caller is still at what was lost before: no mark of it may be committed under the present one.
+            Rebalanced::Revoked(partitions) if self.revoked == Some(Revoked::Lost) => {
+                self.unassign();
+                self.revoke(Revoked::Lost, partitions)
+            }
             Rebalanced::Revoked(partitions) => {
                 // Nothing is fetched that would be thrown away.
                 self.pause_all(true);

@@ -29,6 +29,11 @@ fn seeds() -> std::ops::Range<u64> {
     0..count.unwrap_or(1)
 }
 
+/// Checks a time, in the long version only: where other programs have the processors too, it says nothing.
+fn in_time(what: &str, took: std::time::Duration, limit: std::time::Duration) {
+    assert!(took < limit || !is_long(), "{what}: {took:?}, more than {limit:?}");
+}
+
 /// Whether this is the long version.
 fn is_long() -> bool {
     std::env::var_os("WEIR_SEEDS").is_some()

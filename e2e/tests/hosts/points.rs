@@ -23,7 +23,7 @@ const POINTS: [&str; 9] = [
 ];
 /// Points of storing.
 const STORING: [&str; 3] = ["sink-read", "sink-stored", "sink-done"];
-/// Points of the way of a model version, and whether the one that dies has to train to come there.
+/// Points of the way of a model version.
 const TRAINING: [&str; 6] = [
     "train-fitted",
     "train-component-written",

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::bail;
+use tokio::time::MissedTickBehavior;
 use weir_kafka::{Assignment, Consumer, Partition, Record, Resume};
 use weir_service::crash_point;
 use weir_stream::{Checkpoint, DetectorOutput, Detectors, IdleWatch, TumblingMean, UnseenLevel};
@@ -19,10 +20,13 @@ pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
     let topics = context.topics();
     let mut input = context.lead(Role::Drift, &topics.trigger, &[&topics.joined])?;
     let mut watcher: Option<Watcher<'_>> = None;
+    // One partition may be idle while others are busy: the time does not begin anew with their records.
+    let mut look = tokio::time::interval(context.config.idle_look());
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let work = tokio::select! {
             work = input.next() => work?,
-            () = tokio::time::sleep(context.config.idle_look()), if watcher.is_some() => {
+            _ = look.tick(), if watcher.is_some() => {
                 if let Some(watcher) = &mut watcher {
                     watcher.look_for_idle(&input).await?;
                 }

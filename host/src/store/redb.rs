@@ -75,7 +75,8 @@ impl RedbStore {
             let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
             // Another request may have opened it meanwhile.
             if database.is_none() {
-                *database = Some(create(&self.path)?);
+                // Not made anew: a file that is gone must not be replaced by an empty one.
+                *database = Some(Database::open(&self.path)?);
             }
         }
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
