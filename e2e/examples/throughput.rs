@@ -1,14 +1,15 @@
 //! How many events hosts join in a second, by the number of hosts and of partitions: events that are in Kafka already are
-//! predicted and joined. The time runs from the first joined row to the last: before it the group is formed.
+//! predicted and joined. The time runs from a quarter of the joined rows to nine tenths: before it the group is formed, after
+//! it the last partitions run out.
 //!
 //! ```sh
 //! cargo run --release -p weir-e2e --example throughput -- localhost:9092 100000
 //! ```
 //!
-//! The hosts are the programs beside it. Beside the rate: the processor time of all hosts for 100,000 events, and the
-//! baseline: a bare consumer that only reads the same events.
+//! The hosts are the programs beside it. Beside the rate: the processor time of all hosts for 100,000 events, how much of
+//! all processors they had meanwhile, and the rate of the baseline: a bare consumer that only reads the same events.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use weir_e2e::fleet::report;
 use weir_e2e::hosts::{Group, Line};
@@ -23,29 +24,35 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let kafka = arguments.next().expect("usage: throughput HOST:PORT [FISH]");
     let fish = arguments.next().map_or(50_000, |text| text.parse().expect("a number of fish"));
-    report("partitions  hosts  events/s  of a bare reader  CPU s/100,000  seconds");
+    let processors = std::thread::available_parallelism().expect("a number").get() as f64;
+    report("partitions  hosts  events/s  of a bare reader  CPU s/100,000  of all CPUs  seconds");
     for partitions in PARTITIONS {
         let line = Line::new(&kafka, partitions, fish, 0);
         line.feed(f64::INFINITY).join().expect("fed");
-        let began = Instant::now();
-        let events = line.read();
-        let bare = events as f64 / began.elapsed().as_secs_f64();
+        let (events, took) = line.read();
+        let bare = events as f64 / took.as_secs_f64();
         for hosts in HOSTS {
             let label = format!("{partitions}-{hosts}");
             let group = Group::new(&line, &label, "roles = [\"predict\", \"join\"]");
             let mut rows = group.rows();
             let running = group.hosts(hosts);
-            rows.await_count(1);
-            let before: f64 = running.iter().map(|host| processor_seconds(host.id())).sum();
-            let took = rows.await_count(line.joinable());
-            let after: f64 = running.iter().map(|host| processor_seconds(host.id())).sum();
+            let used =
+                || -> f64 { running.iter().map(|host| processor_seconds(host.id())).sum::<f64>() };
+            let first = rows.await_count(line.joinable() / 4);
+            let before = used();
+            let began = Instant::now();
+            let last = rows.await_count(line.joinable() * 9 / 10);
+            let seconds = began.elapsed().as_secs_f64();
+            let used = used() - before;
             running.into_iter().for_each(weir_e2e::process::Process::terminate);
-            let rate = events as f64 / took.max(Duration::from_millis(1)).as_secs_f64();
+            // Of each joined row there are two events.
+            let measured = 2.0 * (last - first) as f64;
+            let rate = measured / seconds;
             report(&format!(
-                "{partitions:>10}  {hosts:>5}  {rate:>8.0}  {:>16.2}  {:>13.2}  {:>7.1}",
+                "{partitions:>10}  {hosts:>5}  {rate:>8.0}  {:>16.2}  {:>13.2}  {:>11.2}  {seconds:>7.1}",
                 rate / bare,
-                (after - before) / events as f64 * 100_000.0,
-                took.as_secs_f64(),
+                used / measured * 100_000.0,
+                used / seconds / processors,
             ));
         }
     }

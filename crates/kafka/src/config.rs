@@ -103,6 +103,9 @@ impl KafkaConfig {
             ("max.poll.interval.ms", "60000"),
             ("queued.max.messages.kbytes", "16384"),
             ("queued.min.messages", "10000"),
+            // A queue that is full is looked at again after this; librdkafka's second would let a reader that empties it
+            // in less wait for the rest, and so read 30,000 records a second whatever the machine can do.
+            ("fetch.queue.backoff.ms", "10"),
             ("check.crcs", "true"),
         ])?;
         config.set("group.id", group);

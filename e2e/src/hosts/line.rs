@@ -95,18 +95,20 @@ impl Line {
         self.fish.iter().filter(|fish| fish.weighed.is_some()).count()
     }
 
-    /// Reads all events and does nothing with them. Returns how many there are.
+    /// Reads all events and does nothing with them. Returns how many follow the first, and how long that took.
     ///
     /// # Panics
     /// If Kafka cannot be read.
-    pub fn read(&self) -> usize {
+    pub fn read(&self) -> (usize, Duration) {
         let topics = [self.topics.measurement.as_str(), self.topics.target.as_str()];
         let mut scan = Scan::topics(&self.client(), &topics, Start::Beginning).expect("a reader");
+        scan.next().expect("read").expect("an event");
+        let began = Instant::now();
         let mut count = 0;
         while scan.next().expect("read").is_some() {
             count += 1;
         }
-        count
+        (count, began.elapsed())
     }
 
     /// Fish that are only there to close windows.
