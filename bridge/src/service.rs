@@ -42,7 +42,7 @@ pub async fn run(
     // Meanwhile the MQTT brokers already keep for this client what is published.
     let refused = async {
         match await_topics(&config.kafka, topics).await {
-            Ok(()) => std::future::pending().await,
+            Ok(_) => std::future::pending().await,
             Err(error) => error,
         }
     };

@@ -151,7 +151,7 @@ impl Courier {
         self.sent = self.sent.max(self.cursor - 1);
     }
 
-    /// The broker has acknowledged the message with this number. Returns what may be released.
+    /// The broker has acknowledged the message with this number. Returns what may be released: nothing where a bridge confirms.
     pub fn acked(&mut self, seq: u64, now: Duration) -> Option<u64> {
         let slot = self.open.iter_mut().find(|(first, _, acked)| *first == seq && !acked)?;
         slot.2 = true;

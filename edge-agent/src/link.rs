@@ -43,7 +43,6 @@ pub(crate) struct Link {
     accepted: bool,
     /// The highest number ever sent.
     sent: u64,
-    until: Until,
 }
 
 impl Link {
@@ -56,7 +55,7 @@ impl Link {
     ) -> Self {
         let mqtt = connector.config();
         let backoff = Backoff::new(mqtt.reconnect_min, mqtt.reconnect_max, seed);
-        let (started, until) = (Instant::now(), config.delivery.until);
+        let started = Instant::now();
         Self {
             opening: opening(config),
             topics: Topics {
@@ -72,7 +71,6 @@ impl Link {
             progress,
             accepted: false,
             sent: 0,
-            until,
             connector,
         }
     }
@@ -190,10 +188,8 @@ impl Link {
                 self.backoff.reset();
                 self.progress.update(|counts| counts.pubacks += 1);
                 crash_point("agent-puback");
-                if self.until == Until::Broker {
-                    let released = self.courier.acked(seq, self.started.elapsed());
-                    release(backlog, released);
-                }
+                let released = self.courier.acked(seq, self.started.elapsed());
+                release(backlog, released);
             }
             PublisherEvent::Heard(payload) => self.heard(&payload, backlog),
             PublisherEvent::Refused { seq, refusal } if refusal.is_permanent() => {

@@ -17,6 +17,7 @@
 
 mod config;
 mod control;
+mod layout;
 pub mod model;
 mod outputs;
 mod roles;

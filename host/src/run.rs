@@ -11,6 +11,7 @@ use weir_service::{Clock, Shutdown};
 
 use crate::config::{HostConfig, Role};
 use crate::control::Control;
+use crate::layout;
 use crate::model::{ModelSlot, Trainer, follow};
 use crate::roles::{self, Context};
 use crate::store::{Access, RedbStore, TrainingStore, open_shared};
@@ -35,13 +36,11 @@ pub async fn run(
     }
     let schema = Arc::new(config.schema()?);
     let (kafka, topics) = (config.kafka(), roles::topics(&config.roles, &config.topics));
-    tokio::select! {
+    let partitions = tokio::select! {
         found = await_topics(&kafka, topics) => found.context("find Kafka's topics")?,
         () = shutdown.cancelled() => return Ok(()),
-    }
-    if config.roles.contains(&Role::Join) {
-        roles::join::check_topics(&kafka, &config.topics).await?;
-    }
+    };
+    layout::check(&config, &partitions)?;
     let producer = Producer::new(&config.kafka(), progress.clone())?;
     let runtime = Runtime::new(config.limits()?)?;
     let context = Context { config: Arc::new(config), schema, producer, progress, clock, shutdown };

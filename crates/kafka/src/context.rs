@@ -135,6 +135,8 @@ pub(crate) struct ConsumerCallbacks {
     pub(crate) instead: Vec<String>,
     /// Nobody will finish anything any more: partitions are given back at once.
     pub(crate) leaving: AtomicBool,
+    /// The group did not take the last commit.
+    pub(crate) uncommitted: AtomicBool,
 }
 
 impl ClientContext for ConsumerCallbacks {
@@ -152,6 +154,7 @@ impl ConsumerContext for ConsumerCallbacks {
         if let Err(error) = result {
             // Harmless by itself: records come again after a restart, and repetitions are recognised.
             tracing::warn!(%error, "offsets were not committed");
+            self.uncommitted.store(true, Ordering::Release);
         }
     }
 

@@ -31,7 +31,7 @@ pub use producer::{Class, Delivery, DeliveryError, Producer, SendError};
 pub use progress::Progress;
 pub use record::{NewRecord, Partition, Record};
 pub use scan::{Scan, Start};
-pub use topics::await_topics;
+pub use topics::{Partitions, await_topics};
 
 /// Why a client could not be made or asked.
 #[derive(Debug, thiserror::Error)]

@@ -44,6 +44,8 @@ pub(crate) struct Poller {
     to_commit: Option<Arc<Mutex<Offsets>>>,
     held: Arc<Held>,
     committed_at: Instant,
+    /// What the last commit was of: it is tried again if the group did not take it.
+    committing: Offsets,
     topic_names: Vec<Arc<str>>,
     /// What was polled and not handed over yet, in the order in which librdkafka told it.
     queue: VecDeque<ConsumerEvent>,
@@ -88,6 +90,7 @@ impl Poller {
             to_commit,
             held,
             committed_at: Instant::now(),
+            committing: Offsets::new(),
             topic_names: Vec::new(),
             queue: VecDeque::new(),
             batch: Vec::new(),
@@ -134,6 +137,7 @@ impl Poller {
             Some(Revoked::Lost) => {}
         }
         if is_finished {
+            self.committing.clear();
             if let Some(to_commit) = &self.to_commit {
                 to_commit.lock().unwrap_or_else(PoisonError::into_inner).clear();
             }
@@ -322,8 +326,14 @@ impl Poller {
         if self.revoked == Some(Revoked::Lost) {
             return;
         }
-        let offsets =
+        let mut offsets =
             std::mem::take(&mut *to_commit.lock().unwrap_or_else(PoisonError::into_inner));
+        let before = std::mem::take(&mut self.committing);
+        if self.consumer.context().uncommitted.swap(false, Ordering::AcqRel) {
+            for (partition, resume) in before {
+                offsets.entry(partition).or_insert(resume);
+            }
+        }
         let mut list = TopicPartitionList::new();
         for ((topic, partition), Resume { offset, metadata }) in &offsets {
             let mut entry = list.add_partition(topic, *partition);
@@ -339,7 +349,9 @@ impl Poller {
         if let Err(error) = self.consumer.commit(&list, mode) {
             // Harmless: the records come again after a restart, and repetitions are recognised.
             tracing::warn!(%error, "committing offsets failed");
+            self.consumer.context().uncommitted.store(true, Ordering::Release);
         }
+        self.committing = offsets;
     }
 
     fn topic_name(&mut self, name: &str) -> Arc<str> {

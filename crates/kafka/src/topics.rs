@@ -1,5 +1,6 @@
 //! Waiting for topics: services start in any order, and also before somebody has made the topics.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,26 +13,32 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// The same trouble is told again after this time only.
 const REPEAT: Duration = Duration::from_secs(30);
 
-/// Waits until Kafka can be reached and all of these topics exist. What it waits for is told at once,
-/// and again from time to time.
+/// How many partitions topics have, by name.
+pub type Partitions = BTreeMap<String, usize>;
+
+/// Waits until Kafka can be reached and all of these topics exist, and returns how many partitions they have. What it
+/// waits for is told at once, and again from time to time.
 ///
 /// # Errors
 /// If the settings are wrong or the brokers refuse this client; not if they are away.
-pub async fn await_topics(config: &KafkaConfig, topics: Vec<String>) -> Result<(), KafkaError> {
+pub async fn await_topics(
+    config: &KafkaConfig,
+    topics: Vec<String>,
+) -> Result<Partitions, KafkaError> {
     let inner = Arc::new(create(config, "weir-topics")?);
     let topics: Arc<[String]> = topics.into();
     // What was waited for when it was told: the missing topics, or none of them for the brokers.
     let mut told: Option<(Vec<String>, Instant)> = None;
     let mut pause = PAUSE_MIN;
     loop {
-        let (awaited, reason) = match missing(&inner, config, &topics).await {
-            Ok(missing) if missing.is_empty() => {
+        let (awaited, reason) = match look(&inner, config, &topics).await {
+            Ok((found, missing)) if missing.is_empty() => {
                 if told.is_some() {
                     tracing::info!("all topics are there");
                 }
-                return Ok(());
+                return Ok(found);
             }
-            Ok(missing) => {
+            Ok((_, missing)) => {
                 let (names, brokers) = (missing.join(", "), &config.brokers);
                 let cure = format!("make them with: weir topics create --kafka {brokers}");
                 (missing, format!("missing {names}; {cure}"))
@@ -50,23 +57,23 @@ pub async fn await_topics(config: &KafkaConfig, topics: Vec<String>) -> Result<(
     }
 }
 
-/// Those of the topics that do not exist.
-async fn missing(
+/// The topics that exist, and those that do not.
+async fn look(
     inner: &Arc<Inner>,
     config: &KafkaConfig,
     topics: &Arc<[String]>,
-) -> Result<Vec<String>, KafkaError> {
+) -> Result<(Partitions, Vec<String>), KafkaError> {
     let (inner, config, topics) = (Arc::clone(inner), config.clone(), Arc::clone(topics));
     let look = move || {
-        let mut missing = Vec::new();
+        let (mut found, mut missing) = (Partitions::new(), Vec::new());
         for topic in topics.iter() {
             match partitions(&inner, &config, topic) {
-                Ok(_) => {}
+                Ok(numbers) => drop(found.insert(topic.clone(), numbers.len())),
                 Err(KafkaError::NoSuchTopic(topic)) => missing.push(topic),
                 Err(error) => return Err(error),
             }
         }
-        Ok(missing)
+        Ok((found, missing))
     };
     match tokio::task::spawn_blocking(look).await {
         Ok(found) => found,

@@ -93,6 +93,14 @@ fn a_bridge_that_misses_something_gets_it_once_for_each_time_it_may_ask() {
 }
 
 #[test]
+fn with_a_bridge_a_puback_releases_nothing() {
+    let mut courier = Courier::new(settings(), [Span { epoch: OLD, first: 1, last: 2 }]);
+    assert_eq!(send(&mut courier, seconds(0)), [1, 2]);
+    assert_eq!(courier.acked(1, seconds(0)), None);
+    assert_eq!(courier.unconfirmed(), 2);
+}
+
+#[test]
 fn where_no_bridge_is_a_puback_releases_in_order() {
     let settings = CourierSettings { until: Until::Broker, ..settings() };
     let mut courier = Courier::new(settings, [Span { epoch: OLD, first: 1, last: 4 }]);

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::bail;
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
-use weir_kafka::{Assignment, Consumer, Partition, Record, Resume};
+use weir_kafka::{Assignment, Consumer, KafkaError, Partition, Record, Resume};
 use weir_service::crash_point;
 use weir_stream::{Checkpoint, DetectorOutput, Detectors, IdleWatch, TumblingMean, UnseenLevel};
 
@@ -23,12 +24,20 @@ pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
     // One partition may be idle while others are busy: the time does not begin anew with their records.
     let mut look = tokio::time::interval(context.config.idle_look());
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Kafka may take long to answer, and the rows go on meanwhile.
+    let mut asked: Option<JoinHandle<Result<Ends, KafkaError>>> = None;
     loop {
         let work = tokio::select! {
             work = input.next() => work?,
-            _ = look.tick(), if watcher.is_some() => {
+            _ = look.tick(), if watcher.is_some() && asked.is_none() => {
+                let (kafka, topic) = (context.kafka(), topics.joined.clone());
+                asked = Some(tokio::task::spawn_blocking(move || Consumer::ends(&kafka, &topic)));
+                continue;
+            }
+            answer = async { asked.as_mut().expect("checked").await }, if asked.is_some() => {
+                asked = None;
                 if let Some(watcher) = &mut watcher {
-                    watcher.look_for_idle(&input).await?;
+                    watcher.look(&input, answer?).await?;
                 }
                 continue;
             }
@@ -50,6 +59,9 @@ pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
     input.consumer.close().await;
     Ok(())
 }
+
+/// Where partitions end.
+type Ends = Vec<(i32, i64)>;
 
 struct Watcher<'a> {
     context: &'a Context,
@@ -133,15 +145,21 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// Asks Kafka for the ends of the partitions, and tells the detectors which of these need not be waited for. While Kafka
-    /// does not answer none is idle: nobody knows what is there.
-    async fn look_for_idle(&mut self, input: &Input) -> anyhow::Result<()> {
-        if self.context.config.window.idle_after.is_zero() {
-            return Ok(());
+    /// Tells the detectors which partitions need not be waited for, by where Kafka says that they end. While it does
+    /// not say it none is idle: nobody knows what is there.
+    async fn look(
+        &mut self,
+        input: &Input,
+        answer: Result<Ends, KafkaError>,
+    ) -> anyhow::Result<()> {
+        let ends: BTreeMap<i32, i64> = answer.unwrap_or_default().into_iter().collect();
+        if let Some(partition) =
+            ends.keys().find(|partition| !self.partitions.contains_key(partition))
+        {
+            bail!(
+                "partition {partition} of the joined rows is new: the windows begin anew with it"
+            );
         }
-        let (kafka, topic) = (self.context.kafka(), self.context.topics().joined.clone());
-        let asked = tokio::task::spawn_blocking(move || Consumer::ends(&kafka, &topic)).await?;
-        let ends: BTreeMap<i32, i64> = asked.unwrap_or_default().into_iter().collect();
         let now = self.began.elapsed();
         for (&partition, read) in &self.partitions {
             let caught_up = ends.get(&partition).is_some_and(|end| read.next >= *end);
@@ -160,7 +178,8 @@ impl<'a> Watcher<'a> {
             }
         }
         outputs.settle().await?;
-        // A window that closes holds no offset any more.
+        // A window that closes holds no offset any more. And Kafka forgets what was committed for a partition that has no
+        // rows for long, since this group does not subscribe to its topic.
         for &partition in self.partitions.keys() {
             self.mark(input, partition);
         }

@@ -5,38 +5,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use weir_events::{EventKind, Rejection, Side, Source, TopicNames, UnjoinedReason};
-use weir_kafka::{Assignment, Consumer, KafkaConfig, KafkaError, Record};
-use weir_service::{ConfigError, crash_point};
+use weir_events::{EventKind, Rejection, Side, Source, UnjoinedReason};
+use weir_kafka::{Assignment, Record};
+use weir_service::crash_point;
 use weir_stream::{Join, JoinOutput};
 
 use super::{Context, Input, Work, id_of};
 use crate::config::Role;
 use crate::control::Control;
 use crate::outputs::Outputs;
-
-/// Checks that partition n of one side belongs to partition n of the other.
-///
-/// # Errors
-/// If the topics differ in number of partitions, or cannot be asked for.
-pub(crate) async fn check_topics(kafka: &KafkaConfig, topics: &TopicNames) -> anyhow::Result<()> {
-    let sides = [topics.prediction.clone(), topics.target.clone()];
-    let kafka = kafka.clone();
-    let [predictions, targets] = tokio::task::spawn_blocking(move || {
-        let [predictions, targets] = sides.map(|topic| Consumer::partitions(&kafka, &topic));
-        Ok::<_, KafkaError>([predictions?, targets?])
-    })
-    .await??;
-    if predictions != targets {
-        let TopicNames { prediction, target, .. } = topics;
-        return Err(ConfigError::value(format!(
-            "topics: {prediction} has {predictions} partitions and {target} has {targets}; a key is in the same \
-             partition of both only if they have equally many, so make one of them anew"
-        ))
-        .into());
-    }
-    Ok(())
-}
 
 pub(crate) async fn run(context: &Context, control: &Control) -> anyhow::Result<()> {
     let topics = [context.topics().prediction.as_str(), context.topics().target.as_str()];
