@@ -1,31 +1,43 @@
 //! Reads the topic of models, record by record.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use weir_events::{Digest, ModelVersion};
+use weir_events::{Digest, EventTime, ModelVersion};
 
-use crate::manifest::Manifest;
+use crate::envelope::Envelope;
+use crate::manifest::{Manifest, Stage};
+use crate::trust::{Trust, TrustError};
 
-/// Components that may wait for their manifest. A trainer writes one and then its manifest.
-const BLOBS_MAX: usize = 16;
+/// Components at hand. A trainer writes one and then its manifest, so a host needs the last; a person who looks back
+/// has those of the last versions.
+const BLOBS_MAX: usize = 32;
+/// Manifests at hand: the newest.
+const MANIFESTS_MAX: usize = 1024;
 
 /// The key of a record in the topic of models.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RecordKey {
-    /// The newest manifest of this model.
-    Manifest(String),
+    /// A manifest of this model, with its number.
+    Manifest(String, ModelVersion),
     /// The component with this digest.
     Blob(Digest),
+    /// What became of the last request about this model.
+    Answer(String),
 }
 
 impl RecordKey {
     /// Reads a key; none if it is of another kind.
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once('/')? {
-            ("manifest", model) if !model.is_empty() => Some(Self::Manifest(model.to_owned())),
+            ("manifest", rest) => {
+                let (model, version) = rest.rsplit_once('/')?;
+                let version = version.parse().ok().map(ModelVersion)?;
+                (!model.is_empty()).then(|| Self::Manifest(model.to_owned(), version))
+            }
             ("blob", digest) => digest.parse().ok().map(Self::Blob),
+            ("answer", model) if !model.is_empty() => Some(Self::Answer(model.to_owned())),
             _ => None,
         }
     }
@@ -34,75 +46,137 @@ impl RecordKey {
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Manifest(model) => write!(f, "manifest/{model}"),
+            Self::Manifest(model, version) => write!(f, "manifest/{model}/{}", version.0),
             Self::Blob(digest) => write!(f, "blob/{digest}"),
+            Self::Answer(model) => write!(f, "answer/{model}"),
         }
     }
 }
 
-/// A version that is the newest, with the bytes that its manifest names.
+/// A manifest that counts, with the bytes that it names.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Candidate {
-    /// Its manifest.
-    pub manifest: Manifest,
-    /// Its component.
-    pub bytes: Arc<[u8]>,
+pub struct Accepted {
+    /// The manifest.
+    pub manifest: Arc<Manifest>,
+    /// The envelope that it came in.
+    pub envelope: Arc<[u8]>,
+    /// Its component; none if that did not come before it.
+    pub bytes: Option<Arc<[u8]>>,
+}
+
+/// The highest champion that a host has ever served. It is kept on disk, so that nobody can bring a host back to
+/// an older version while it is down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Floor {
+    /// Its number.
+    pub version: ModelVersion,
+    /// The digest of the component.
+    pub digest: Digest,
 }
 
 /// Why a record of the topic is passed over. The version in service stays.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The key is of no known kind.
-    #[error("record key {0:?} is neither manifest/<model> nor blob/<digest>")]
+    #[error("record key {0:?} is no manifest/<model>/<version>, blob/<digest> or answer/<model>")]
     Key(String),
-    /// The manifest cannot be read.
-    #[error("manifest cannot be read")]
-    Manifest(#[source] serde_json::Error),
-    /// The manifest lies under another model's key.
-    #[error("manifest is of model {0:?}")]
-    OtherModel(String),
+    /// Nobody who counts has signed it.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The manifest lies under another key than its own.
+    #[error("manifest is of {0:?}, not of its key")]
+    OtherKey(String),
     /// The number is not above all before it.
-    #[error("manifest has version {offered}, which is not above {accepted}")]
+    #[error("manifest has {offered}, which is not above {accepted}")]
     NotNewer {
         /// Its number.
         offered: ModelVersion,
         /// The highest number so far.
         accepted: ModelVersion,
     },
+    /// This host has served a version under that number, and it was another one.
+    #[error("manifest of {0} is not the one that this host has served under that number")]
+    OtherThanServed(ModelVersion),
     /// The bytes under a digest have another.
     #[error("component under {0} has another digest")]
     Digest(Digest),
-    /// The component did not come before its manifest.
-    #[error("component {0} did not come before its manifest")]
-    NoBlob(Digest),
 }
 
 /// The state of one model's versions as the topic tells it.
 #[derive(Debug)]
 pub struct Log {
     model: String,
-    accepted: Option<Manifest>,
+    trust: Arc<Trust>,
+    floor: Option<Floor>,
+    highest: Option<ModelVersion>,
+    accepted: BTreeMap<ModelVersion, Accepted>,
+    answered: HashSet<String>,
     blobs: VecDeque<(Digest, Arc<[u8]>)>,
 }
 
 impl Log {
     /// The log of a model of which nothing has been read yet.
-    pub fn new(model: &str) -> Self {
-        Self { model: model.to_owned(), accepted: None, blobs: VecDeque::new() }
+    pub fn new(model: &str, trust: Arc<Trust>) -> Self {
+        Self {
+            model: model.to_owned(),
+            trust,
+            floor: None,
+            highest: None,
+            accepted: BTreeMap::new(),
+            answered: HashSet::new(),
+            blobs: VecDeque::new(),
+        }
     }
 
-    /// The newest accepted manifest.
-    pub fn newest(&self) -> Option<&Manifest> {
-        self.accepted.as_ref()
+    /// Accepts no champion below this one, nor another one under its number.
+    #[must_use]
+    pub fn above(self, floor: Option<Floor>) -> Self {
+        Self { floor, ..self }
+    }
+
+    /// The version that hosts serve.
+    pub fn champion(&self) -> Option<&Accepted> {
+        self.accepted.values().rev().find(|accepted| accepted.manifest.stage == Stage::Champion)
+    }
+
+    /// The version that predicts beside the champion, until something is decided about it.
+    pub fn challenger(&self) -> Option<&Accepted> {
+        let newest = self.accepted.values().rev();
+        let mut newest = newest.take_while(|accepted| accepted.manifest.stage != Stage::Champion);
+        let challenger = newest.find(|accepted| accepted.manifest.stage == Stage::Challenger)?;
+        let version = challenger.manifest.version;
+        let decided =
+            self.accepted.range(version..).any(|(_, later)| later.manifest.source == Some(version));
+        (!decided).then_some(challenger)
+    }
+
+    /// A version that the topic still holds.
+    pub fn get(&self, version: ModelVersion) -> Option<&Accepted> {
+        self.accepted.get(&version)
+    }
+
+    /// All versions that the topic still holds, oldest first.
+    pub fn versions(&self) -> impl DoubleEndedIterator<Item = &Accepted> + '_ {
+        self.accepted.values()
+    }
+
+    /// The component with this digest, if it is at hand.
+    pub fn blob(&self, digest: Digest) -> Option<&Arc<[u8]>> {
+        self.blobs.iter().find(|(known, _)| *known == digest).map(|(_, bytes)| bytes)
     }
 
     /// The number that the next version must have.
     pub fn next_version(&self) -> ModelVersion {
-        self.accepted.as_ref().map_or(ModelVersion::FIRST, |manifest| manifest.version.next())
+        self.highest.map_or(ModelVersion::FIRST, ModelVersion::next)
     }
 
-    /// Takes the next record; `payload` is none for a tombstone, which retires nothing by itself.
-    /// Returns a candidate when a newer version is complete.
+    /// Whether a version was made for this trigger or request.
+    pub fn has_answered(&self, cause: &str) -> bool {
+        self.answered.contains(cause)
+    }
+
+    /// Takes the next record; `payload` is none for a tombstone. Returns a version when there is a new one. `now` is
+    /// for versions that expire.
     ///
     /// # Errors
     /// Why the record is passed over.
@@ -110,14 +184,26 @@ impl Log {
         &mut self,
         key: &str,
         payload: Option<&[u8]>,
-    ) -> Result<Option<Candidate>, Refusal> {
+        now: EventTime,
+    ) -> Result<Option<Accepted>, Refusal> {
         let parsed = RecordKey::parse(key);
         let parsed = parsed.ok_or_else(|| Refusal::Key(key.chars().take(128).collect()))?;
         match (parsed, payload) {
-            (_, None) => Ok(None),
+            (RecordKey::Answer(_), _) => Ok(None),
             (RecordKey::Blob(digest), Some(bytes)) => self.keep(digest, bytes).map(|()| None),
-            (RecordKey::Manifest(model), Some(_)) if model != self.model => Ok(None),
-            (RecordKey::Manifest(_), Some(bytes)) => self.accept(bytes).map(Some),
+            (RecordKey::Blob(digest), None) => {
+                self.blobs.retain(|(known, _)| *known != digest);
+                Ok(None)
+            }
+            (RecordKey::Manifest(model, _), _) if model != self.model => Ok(None),
+            (RecordKey::Manifest(_, version), None) => {
+                // The trainer forgets what is long out of service. The champion stays in service whatever is deleted.
+                if self.champion().is_some_and(|champion| champion.manifest.version != version) {
+                    self.accepted.remove(&version);
+                }
+                Ok(None)
+            }
+            (RecordKey::Manifest(_, version), Some(bytes)) => self.accept(version, bytes, now),
         }
     }
 
@@ -125,127 +211,74 @@ impl Log {
         if Digest::of(bytes) != digest {
             return Err(Refusal::Digest(digest));
         }
-        if self.blobs.iter().any(|(known, _)| *known == digest) {
-            return Ok(());
-        }
+        self.blobs.retain(|(known, _)| *known != digest);
         if self.blobs.len() == BLOBS_MAX {
             self.blobs.pop_front();
         }
-        self.blobs.push_back((digest, bytes.into()));
+        let bytes: Arc<[u8]> = bytes.into();
+        // Compaction may have left a component behind the manifest of an earlier version with the same one.
+        for accepted in self.accepted.values_mut().filter(|old| old.manifest.digest == digest) {
+            accepted.bytes.get_or_insert_with(|| Arc::clone(&bytes));
+        }
+        self.blobs.push_back((digest, bytes));
         Ok(())
     }
 
-    fn accept(&mut self, bytes: &[u8]) -> Result<Candidate, Refusal> {
-        let manifest = Manifest::from_bytes(bytes).map_err(Refusal::Manifest)?;
-        if manifest.model != self.model {
-            return Err(Refusal::OtherModel(manifest.model));
+    fn accept(
+        &mut self,
+        version: ModelVersion,
+        bytes: &[u8],
+        now: EventTime,
+    ) -> Result<Option<Accepted>, Refusal> {
+        let manifest = self.trust.open(bytes)?;
+        if manifest.model != self.model || manifest.version != version {
+            return Err(Refusal::OtherKey(format!("{} {}", manifest.model, manifest.version)));
         }
-        if let Some(accepted) = self.accepted.as_ref().map(|accepted| accepted.version)
-            && manifest.version <= accepted
-        {
-            return Err(Refusal::NotNewer { offered: manifest.version, accepted });
-        }
-        let blob = self.blobs.iter().find(|(digest, _)| *digest == manifest.digest);
-        let (_, bytes) = blob.ok_or(Refusal::NoBlob(manifest.digest))?;
-        let candidate = Candidate { manifest: manifest.clone(), bytes: Arc::clone(bytes) };
-        self.accepted = Some(manifest);
-        Ok(candidate)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::manifest::{Metrics, TrainingRows};
-    use proptest::prelude::*;
-    use weir_events::EventTime;
-
-    fn manifest(version: u64, component: &[u8]) -> Manifest {
-        let digest = Digest::of(component);
-        Manifest {
-            model: "weight".into(),
-            version: ModelVersion(version),
-            digest,
-            size: component.len() as u64,
-            model_time: EventTime::EPOCH,
-            parent: None,
-            template: digest,
-            formula: "Weight ~ Length".into(),
-            trigger: None,
-            rows: TrainingRows {
-                first_id: "1".into(),
-                last_id: "9".into(),
-                n: 9,
-                left_out: 0,
-                digest,
-            },
-            levels: vec![],
-            coefficients: vec![],
-            metrics: Metrics { r_squared: None, adj_r_squared: None, sigma: None, df_residual: 0 },
-            golden: vec![],
-            retrain_ms: 0.5,
-        }
-    }
-
-    fn blob(log: &mut Log, component: &[u8]) -> Result<Option<Candidate>, Refusal> {
-        log.apply(&format!("blob/{}", Digest::of(component)), Some(component))
-    }
-
-    fn offer(log: &mut Log, manifest: &Manifest) -> Result<Option<Candidate>, Refusal> {
-        log.apply("manifest/weight", Some(&manifest.to_bytes()))
-    }
-
-    #[test]
-    fn a_version_is_handed_out_with_its_bytes() {
-        let mut log = Log::new("weight");
-        assert_eq!(log.next_version(), ModelVersion(1));
-        assert!(blob(&mut log, b"one").expect("kept").is_none());
-        let candidate = offer(&mut log, &manifest(1, b"one")).expect("accepted").expect("complete");
-        assert_eq!((&*candidate.bytes, candidate.manifest.version), (&b"one"[..], ModelVersion(1)));
-        assert_eq!(log.next_version(), ModelVersion(2));
-    }
-
-    #[test]
-    fn of_two_manifests_with_one_number_the_first_counts() {
-        let mut log = Log::new("weight");
-        blob(&mut log, b"one").expect("kept");
-        blob(&mut log, b"two").expect("kept");
-        offer(&mut log, &manifest(1, b"one")).expect("accepted");
-        let refusal = offer(&mut log, &manifest(1, b"two")).expect_err("refused");
-        assert!(matches!(refusal, Refusal::NotNewer { .. }), "{refusal}");
-        assert_eq!(log.newest().map(|newest| newest.digest), Some(Digest::of(b"one")));
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused_and_changes_nothing() {
-        let mut log = Log::new("weight");
-        let forged = log.apply(&format!("blob/{}", Digest::of(b"one")), Some(b"two"));
-        assert!(matches!(forged, Err(Refusal::Digest(_))));
-        assert!(matches!(offer(&mut log, &manifest(1, b"one")), Err(Refusal::NoBlob(_))));
-        assert!(matches!(log.apply("else", Some(b"")), Err(Refusal::Key(_))));
-        assert!(matches!(log.apply("manifest/weight", Some(b"{}")), Err(Refusal::Manifest(_))));
-        let other = Manifest { model: "other".into(), ..manifest(1, b"one") };
-        assert!(matches!(offer(&mut log, &other), Err(Refusal::OtherModel(_))));
-        assert!(log.apply("manifest/other", Some(b"{}")).expect("another model's").is_none());
-        assert!(log.apply("manifest/weight", None).expect("a tombstone").is_none());
-        assert!(log.newest().is_none());
-    }
-
-    proptest! {
-        /// Whatever is written by whoever: accepted versions rise, and a reader that begins later ends
-        /// with the same version as long as the newest manifest and its component are kept.
-        #[test]
-        fn accepted_versions_rise(versions in proptest::collection::vec(0u64..6, 1..30)) {
-            let mut log = Log::new("weight");
-            let mut highest = None;
-            for version in versions {
-                let component = version.to_be_bytes();
-                blob(&mut log, &component).expect("kept");
-                let accepted = offer(&mut log, &manifest(version, &component)).is_ok();
-                prop_assert_eq!(accepted, highest.is_none_or(|highest| version > highest));
-                highest = highest.max(Some(version));
-                prop_assert_eq!(log.newest().map(|newest| newest.version.0), highest);
+        if let Some(expires) = manifest.expires.filter(|expires| *expires <= now) {
+            // What serves goes on serving, also after a restart; nothing that has expired begins to.
+            let served = self.floor.is_some_and(|floor| floor.version == version);
+            let history = manifest.stage != Stage::Champion;
+            if !served && !history {
+                return Err(TrustError::Expired(expires).into());
             }
         }
+        if let Some(accepted) = self.highest.filter(|highest| version <= *highest) {
+            return Err(Refusal::NotNewer { offered: version, accepted });
+        }
+        let is_champion = manifest.stage == Stage::Champion;
+        if let Some(floor) = self.floor.filter(|_| is_champion)
+            && floor.version == version
+            && floor.digest != manifest.digest
+        {
+            return Err(Refusal::OtherThanServed(version));
+        }
+        self.highest = Some(version);
+        self.answered.extend(manifest.cause.id.clone());
+        let bytes_of = self.blob(manifest.digest).cloned();
+        let accepted =
+            Accepted { manifest: Arc::new(manifest), envelope: bytes.into(), bytes: bytes_of };
+        self.accepted.insert(version, accepted.clone());
+        while self.accepted.len() > MANIFESTS_MAX {
+            self.accepted.pop_first();
+        }
+        Ok(Some(accepted))
+    }
+
+    /// Whether a host may serve this champion: not one from before what it has served already.
+    ///
+    /// # Errors
+    /// If it is older.
+    pub fn may_serve(&self, manifest: &Manifest) -> Result<(), Refusal> {
+        match self.floor {
+            Some(floor) if manifest.version < floor.version => {
+                Err(Refusal::NotNewer { offered: manifest.version, accepted: floor.version })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The envelope of a version, read.
+    pub fn envelope(accepted: &Accepted) -> Envelope {
+        Envelope::from_bytes(&accepted.envelope).expect("what was accepted is an envelope")
     }
 }

@@ -16,16 +16,24 @@ pub struct Manifest {
     pub digest: Digest,
     /// The length of the component in bytes.
     pub size: u64,
+    /// What hosts are to do with it.
+    pub stage: Stage,
     /// When it was trained, by the trainer's clock.
     pub model_time: EventTime,
+    /// When this manifest was made. Later than `model_time` for a version that was promoted or is back.
+    pub created: EventTime,
+    /// When it ends to count; none if never.
+    pub expires: Option<EventTime>,
     /// The version that was in service then.
     pub parent: Option<ModelVersion>,
+    /// The version whose component this is; none for a component that is new.
+    pub source: Option<ModelVersion>,
     /// The digest of the untrained component that was trained.
     pub template: Digest,
     /// What is regressed on what, in R's notation, as configured.
     pub formula: String,
-    /// The id of the trigger that caused the training; none for a version made by hand.
-    pub trigger: Option<String>,
+    /// Why it was made.
+    pub cause: Cause,
     /// The rows it was trained with.
     pub rows: TrainingRows,
     /// The levels that occur among them, sorted by code point.
@@ -34,10 +42,111 @@ pub struct Manifest {
     pub coefficients: Vec<Coefficient>,
     /// How well it fits its training rows.
     pub metrics: Metrics,
+    /// How it did on rows that it was not trained with; none if there were none.
+    pub hold_out: Option<HoldOut>,
+    /// The champion before it, which predicts beside it at first, so that they can be compared on the same rows.
+    pub probation: Option<ModelVersion>,
     /// Inputs with the answers that the component must give, to the last bit, before it may serve.
     pub golden: Vec<Golden>,
     /// How long it took from the rows to a component that is ready to serve, in milliseconds.
     pub retrain_ms: f64,
+}
+
+/// What hosts are to do with a version.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Serve it.
+    Champion,
+    /// Let it predict beside the champion; what it says is recorded, not served.
+    Challenger,
+    /// Nothing: it was not good enough, and is kept with the reason.
+    Refused,
+}
+
+impl Stage {
+    /// The stable text form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Champion => "champion",
+            Self::Challenger => "challenger",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Why a version was made.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cause {
+    /// What kind of cause.
+    pub kind: CauseKind,
+    /// The id of the trigger or request; none for a version that a person made by hand.
+    pub id: Option<String>,
+    /// Who asked, if anybody did.
+    pub by: Option<String>,
+    /// What was said about it: why it was asked for, or why it was refused.
+    pub reason: Option<String>,
+}
+
+/// The kinds of causes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CauseKind {
+    /// A detector's trigger.
+    Trigger,
+    /// A request to retrain.
+    Retrain,
+    /// A request to serve an earlier version.
+    Rollback,
+    /// A request to serve a version that waited or was refused.
+    Promotion,
+    /// A comparison on the same rows, before the swap or after it.
+    Comparison,
+    /// A file of rows or a component, by hand.
+    File,
+}
+
+impl CauseKind {
+    /// The stable text form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trigger => "trigger",
+            Self::Retrain => "retrain",
+            Self::Rollback => "rollback",
+            Self::Promotion => "promotion",
+            Self::Comparison => "comparison",
+            Self::File => "file",
+        }
+    }
+}
+
+impl Cause {
+    /// A file, by hand.
+    pub fn file() -> Self {
+        Self { kind: CauseKind::File, id: None, by: None, reason: None }
+    }
+
+    /// A detector's trigger.
+    pub fn trigger(id: &str) -> Self {
+        Self { kind: CauseKind::Trigger, id: Some(id.to_owned()), by: None, reason: None }
+    }
+}
+
+/// How a version and the champion did on the same rows, none of which the version was trained with.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldOut {
+    /// How many rows.
+    pub n: u64,
+    /// The digest over them, as over training rows.
+    pub digest: Digest,
+    /// The version's mean relative error. A row without an answer counts as 1.
+    pub error: f64,
+    /// The champion then, and its error; none if there was none.
+    pub champion: Option<ModelVersion>,
+    /// The champion's mean relative error.
+    pub champion_error: Option<f64>,
 }
 
 /// Which rows a version was trained with.
@@ -52,8 +161,31 @@ pub struct TrainingRows {
     pub n: u64,
     /// How many more were left out because a value was missing or not finite.
     pub left_out: u64,
+    /// The keys of all, oldest first, up to [`TrainingRows::IDS_MAX`]; none of more.
+    pub ids: Vec<String>,
+    /// The time of the oldest and of the newest; none for rows of a file.
+    pub times: Option<(EventTime, EventTime)>,
+    /// Which rows of the store they are; none for rows of a file.
+    pub selection: Option<Selection>,
     /// The digest over all of them: keys, numbers and levels, in order.
     pub digest: Digest,
+}
+
+impl TrainingRows {
+    /// So many rows are named one by one.
+    pub const IDS_MAX: usize = 1000;
+}
+
+/// The newest rows of the store up to one of them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Selection {
+    /// How many rows were taken, those of the hold-out and those left out included.
+    pub taken: u64,
+    /// The time of the newest, and the partition and offset of its joined row.
+    pub last: (EventTime, i32, i64),
+    /// How many of them were held out, at even distances.
+    pub held_out: u64,
 }
 
 /// One term of the model.

@@ -1,0 +1,72 @@
+//! What others ask of the trainer, who alone can sign.
+
+use serde::{Deserialize, Serialize};
+use weir_events::{EventTime, ModelVersion};
+
+/// A request. It has an id, so that one that is read again changes nothing.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Request {
+    /// The id, unique among all requests.
+    pub id: String,
+    /// The model that it is about.
+    pub model: String,
+    /// What is to be done.
+    #[serde(flatten)]
+    pub action: Action,
+    /// Who asks: a person, or a role.
+    pub by: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+    /// When.
+    pub timestamp: EventTime,
+}
+
+/// What the trainer is to do.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "Action", rename_all = "kebab-case", rename_all_fields = "PascalCase")]
+pub enum Action {
+    /// Train with the newest rows.
+    Retrain,
+    /// Put this version into service: a challenger, or one that was refused.
+    Promote {
+        /// Which.
+        version: ModelVersion,
+    },
+    /// Put the champion before this one, or another earlier one, into service again.
+    Rollback {
+        /// Which; the one before if none.
+        version: Option<ModelVersion>,
+    },
+    /// Two versions have answered the same rows.
+    Compared(Compared),
+}
+
+/// How two versions did on the same joined rows.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Compared {
+    /// The version that served.
+    pub served: ModelVersion,
+    /// Its mean relative error.
+    pub served_error: f64,
+    /// The version that answered beside it, and was not listened to.
+    pub shadow: ModelVersion,
+    /// Its mean relative error.
+    pub shadow_error: f64,
+    /// How many rows.
+    pub rows: u64,
+}
+
+/// What became of the last request about a model: the value under `answer/<model>` in the topic of models.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Answer {
+    /// The request's id.
+    pub id: String,
+    /// The version that came of it.
+    pub version: Option<ModelVersion>,
+    /// Why there is none.
+    pub refused: Option<String>,
+}
