@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the passwords of the compose file, once: what exists is kept. Users of MQTT: the bridge, two machines.
+# Makes the passwords and the key of the compose file, once: what exists is kept. Users of MQTT: the bridge, two
+# machines.
 set -eu
 cd "$(dirname "$0")"
 mkdir -p secrets
@@ -11,4 +12,10 @@ for user in bridge machine-1 machine-2; do
   od -An -tx1 -N24 /dev/urandom | tr -d ' \n' >"$file"
   chmod 644 "$file"
 done
+# The key that signs model versions: the private half for the trainer and whoever makes the first version.
+if ! [ -s secrets/model-private.pem ]; then
+  openssl genpkey -algorithm ed25519 -out secrets/model-private.pem
+  openssl pkey -in secrets/model-private.pem -pubout -out secrets/model-public.pem
+  chmod 644 secrets/model-private.pem secrets/model-public.pem
+fi
 ls secrets

@@ -52,10 +52,11 @@ async fn run(machines: u64, fish: u64) -> anyhow::Result<String> {
     let (kafka, mqtt) = (address(KAFKA), address(MQTT));
     let names = toml::to_string(&HashMap::from([("topics", &topics)]))?;
     let store = folder.path().join("training.redb");
+    let keys = weir_e2e::keys::original(folder.path());
     let host = write(
         "host.toml",
         format!(
-            "{JOIN}{SCHEMA}{names}[kafka]\nbrokers = {kafka:?}\ngroup-prefix = {name:?}\n[store]\npath = {store:?}\n"
+            "{JOIN}{SCHEMA}{names}{keys}[kafka]\nbrokers = {kafka:?}\ngroup-prefix = {name:?}\n[store]\npath = {store:?}\n"
         ),
     )?;
     let bridge = write(

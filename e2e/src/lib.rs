@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod fleet;
 pub mod hosts;
+pub mod keys;
 pub mod metrics;
 pub mod mosquitto;
 pub mod process;

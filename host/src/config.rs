@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use weir_events::{Schema, SchemaConfig, TopicNames};
 use weir_kafka::KafkaConfig;
+use weir_registry::{KeyId, Policy, Rules};
 use weir_runtime::{FitOptions, Limits};
 use weir_service::{ConfigError, Security, config};
 use weir_stream::{Closing, JoinConfig, TumblingMeanConfig, UnseenLevelConfig};
@@ -65,6 +66,12 @@ pub struct HostConfig {
     pub unseen_level: UnseenLevelSection,
     /// Retraining.
     pub train: TrainSection,
+    /// When a trained version serves.
+    pub promotion: PromotionSection,
+    /// Whose versions serve.
+    pub trust: TrustSection,
+    /// Versions on disk.
+    pub models: ModelsSection,
     /// Training rows.
     pub store: StoreSection,
     /// What a component may use.
@@ -156,6 +163,51 @@ pub struct TrainSection {
     /// How long to wait for the row that caused a trigger.
     #[serde(with = "humantime_serde")]
     pub row_timeout: Duration,
+    /// The private key that signs versions; empty for none.
+    pub key_file: PathBuf,
+    /// How long a version may begin to serve; zero for ever.
+    #[serde(with = "humantime_serde")]
+    pub valid_for: Duration,
+    /// Versions that the topic of models keeps.
+    pub keep_versions: usize,
+}
+
+/// `[promotion]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PromotionSection {
+    /// When a trained version serves.
+    pub policy: Policy,
+    /// How much better it must be.
+    pub margin: f64,
+    /// Rows that no version is trained with, to compare on.
+    pub hold_out: usize,
+    /// Joined rows that a version predicts beside the champion before it serves.
+    pub shadow_rows: u64,
+    /// Joined rows that the champion before predicts beside it afterwards.
+    pub probation_rows: u64,
+}
+
+/// `[trust]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrustSection {
+    /// Files with the public keys of trainers.
+    pub keys: Vec<PathBuf>,
+    /// Ids of keys that do not count any more.
+    pub revoked: BTreeSet<KeyId>,
+    /// Whether versions serve that nobody has signed.
+    pub allow_unsigned: bool,
+}
+
+/// `[models]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ModelsSection {
+    /// The directory with the last versions; empty for none.
+    pub path: PathBuf,
+    /// How many.
+    pub keep: usize,
 }
 
 /// `[store]`
@@ -236,6 +288,15 @@ impl HostConfig {
         positive("window.ahead-max", !self.window.ahead_max.is_zero())?;
         positive("unseen-level.rows", self.unseen_level.rows > 0)?;
         positive("train.rows", self.train.rows > 0)?;
+        positive("train.keep-versions", self.train.keep_versions > 0)?;
+        positive("models.keep", self.models.keep > 0)?;
+        if !(0.0..1.0).contains(&self.promotion.margin) {
+            return Err(ConfigError::value("promotion.margin: must be at least 0 and below 1"));
+        }
+        if self.promotion.policy == Policy::BetterThanChampion && self.promotion.hold_out == 0 {
+            let message = "promotion.hold-out: must be above zero for better-than-champion";
+            return Err(ConfigError::value(message));
+        }
         positive("store.rows-max", self.store.rows_max > 0)?;
         if !(0.0..1.0).contains(&self.train.tolerance) {
             return Err(ConfigError::value("train.tolerance: must be at least 0 and below 1"));
@@ -340,6 +401,19 @@ impl HostConfig {
         const LOOK_MIN: Duration = Duration::from_millis(200);
         const LOOK_MAX: Duration = Duration::from_secs(10);
         (self.window.idle_after / 5).clamp(LOOK_MIN, LOOK_MAX)
+    }
+
+    /// What a trainer decides by.
+    pub fn rules(&self) -> Rules {
+        let PromotionSection { policy, margin, shadow_rows, probation_rows, .. } = self.promotion;
+        Rules { policy, margin, shadow_rows, probation_rows }
+    }
+
+    /// The rules of the original pipeline: every version serves as soon as it is trained.
+    pub fn always_promote(&mut self) {
+        self.promotion.policy = Policy::Always;
+        self.promotion.shadow_rows = 0;
+        self.promotion.probation_rows = 0;
     }
 
     pub(crate) fn unseen_level(&self) -> UnseenLevelConfig {

@@ -11,13 +11,19 @@ use crate::config::{HostConfig, Role};
 /// # Errors
 /// If the roles cannot work on them.
 pub(crate) fn check(config: &HostConfig, partitions: &Partitions) -> Result<(), ConfigError> {
-    let TopicNames { prediction, target, joined, trigger, .. } = &config.topics;
+    let TopicNames { prediction, target, joined, trigger, request, .. } = &config.topics;
     let count = |topic: &str| partitions.get(topic).copied().unwrap_or(0);
     let (predictions, targets) = (count(prediction), count(target));
     if config.roles.contains(&Role::Join) && predictions != targets {
         return Err(ConfigError::value(format!(
             "topics: {prediction} has {predictions} partitions and {target} has {targets}; a key is in the same \
              partition of both only if they have equally many, so make one of them anew"
+        )));
+    }
+    if config.roles.contains(&Role::Train) && count(request) != 1 {
+        return Err(ConfigError::value(format!(
+            "topics: {request} has {} partitions and must have one",
+            count(request)
         )));
     }
     let leads = config.roles.contains(&Role::Drift) || config.roles.contains(&Role::Train);
@@ -52,6 +58,7 @@ mod tests {
                 (&topics.prediction, predictions),
                 (&topics.target, targets),
                 (&topics.trigger, triggers),
+                (&topics.request, 1),
             ];
             let counts = counts.into_iter().map(|(name, count)| (name.clone(), count)).collect();
             super::check(&config, &counts).map_err(|error| error.to_string())

@@ -24,10 +24,12 @@ mod roles;
 mod run;
 pub mod store;
 pub mod training_csv;
+mod trust;
 
 pub use config::{
-    DEFAULTS, HostConfig, JoinSection, KafkaSection, LimitsSection, Role, StoreSection,
-    TrainSection, UnseenLevelSection, WindowSection,
+    DEFAULTS, HostConfig, JoinSection, KafkaSection, LimitsSection, ModelsSection,
+    PromotionSection, Role, StoreSection, TrainSection, TrustSection, UnseenLevelSection,
+    WindowSection,
 };
 pub use control::Control;
-pub use run::run;
+pub use run::{open_training_rows, run};

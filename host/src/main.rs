@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         }
         if arguments.check_config {
             config.check_store()?;
+            config.check_trust()?;
             use std::io::Write as _;
             std::io::stdout().write_all(weir_service::config::show(&config)?.as_bytes())?;
             return Ok(ExitCode::SUCCESS);

@@ -12,7 +12,7 @@ use weir_service::{Clock, Shutdown};
 use crate::config::{HostConfig, Role};
 use crate::control::Control;
 use crate::layout;
-use crate::model::{ModelSlot, Trainer, follow};
+use crate::model::{Follower, Trainer};
 use crate::roles::{self, Context};
 use crate::store::{Access, RedbStore, TrainingStore, open_shared};
 
@@ -34,7 +34,18 @@ pub async fn run(
     if config.roles.contains(&Role::Sink) || config.roles.contains(&Role::Train) {
         config.check_store()?;
     }
+    config.check_trust()?;
     let schema = Arc::new(config.schema()?);
+    let runtime = Runtime::new(config.limits()?)?;
+    // There is a model before there is Kafka.
+    let follower = if config.roles.contains(&Role::Predict) {
+        let (schema, runtime, clock) = (Arc::clone(&schema), runtime.clone(), Arc::clone(&clock));
+        let follower = Follower::new(&config, schema, runtime, progress.clone(), clock)?;
+        follower.restore().await;
+        Some(follower)
+    } else {
+        None
+    };
     let (kafka, topics) = (config.kafka(), roles::topics(&config.roles, &config.topics));
     let partitions = tokio::select! {
         found = await_topics(&kafka, topics) => found.context("find Kafka's topics")?,
@@ -42,10 +53,9 @@ pub async fn run(
     };
     layout::check(&config, &partitions)?;
     let producer = Producer::new(&config.kafka(), progress.clone())?;
-    let runtime = Runtime::new(config.limits()?)?;
     let context = Context { config: Arc::new(config), schema, producer, progress, clock, shutdown };
     let mut tasks = JoinSet::new();
-    start_stateless(&context, &runtime, &control, &mut tasks);
+    start_stateless(&context, follower.as_ref(), &control, &mut tasks);
     start_training(&context, runtime, &mut tasks)?;
     let shutdown = context.shutdown.clone();
     let overdue = async {
@@ -71,26 +81,20 @@ pub async fn run(
 /// How long the roles may take to end in order.
 const GRACE: Duration = Duration::from_secs(8);
 
-fn start_stateless(context: &Context, runtime: &Runtime, control: &Control, tasks: &mut Tasks) {
+fn start_stateless(
+    context: &Context,
+    follower: Option<&Follower>,
+    control: &Control,
+    tasks: &mut Tasks,
+) {
     let roles = &context.config.roles;
-    if roles.contains(&Role::Predict) {
-        let slot = ModelSlot::default();
-        let (follower, followed, runtime) = (context.clone(), slot.clone(), runtime.clone());
+    if let Some(follower) = follower {
+        let (follower, watched) = (follower.clone(), context.clone());
+        let slot = follower.slot().clone();
         tasks.spawn(supervise("models", context.clone(), async move || {
-            let (topic, model) = (follower.topics().models.clone(), &follower.config.train.model);
-            let (schema, progress) = (Arc::clone(&follower.schema), follower.progress.clone());
-            let following = follow(
-                follower.kafka(),
-                topic,
-                model,
-                runtime.clone(),
-                schema,
-                followed.clone(),
-                progress,
-            );
             tokio::select! {
-                result = following => result,
-                () = follower.shutdown.cancelled() => Ok(()),
+                result = follower.run() => result,
+                () = watched.shutdown.cancelled() => Ok(()),
             }
         }));
         let predictor = context.clone();
@@ -160,6 +164,21 @@ async fn open_store(context: &Context) -> anyhow::Result<Option<Arc<dyn Training
     let sinks = config.roles.contains(&Role::Sink);
     let access = if sinks { Access::Write } else { Access::Read };
     open_shared(section, schema, access, &context.shutdown).await
+}
+
+/// Opens the training rows to read them.
+///
+/// # Errors
+/// If they cannot be reached, or another process has the file open.
+pub async fn open_training_rows(config: &HostConfig) -> anyhow::Result<Arc<dyn TrainingStore>> {
+    config.check_store()?;
+    let (section, schema) = (&config.store, Arc::new(config.schema()?));
+    if !section.is_shared() {
+        let store = RedbStore::open(&section.path, schema, section.rows_max)?;
+        return Ok(Arc::new(store));
+    }
+    let store = open_shared(section, schema, Access::Read, &Shutdown::new()).await?;
+    store.context("open the store")
 }
 
 /// Runs a role until shutdown, and again after a while when it fails. A failed role has lost nothing:

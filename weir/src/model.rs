@@ -1,4 +1,11 @@
-//! `weir model`: makes the first version from a file, and shows what a component is.
+//! `weir model`: makes versions, looks at them, and asks for them to serve.
+
+mod ask;
+mod exchange;
+pub(crate) mod keygen;
+mod look;
+mod reproduce;
+mod source;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,41 +14,73 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use weir_events::ModelVersion;
-use weir_host::model::{Catalog, Trained, Trainer};
+use weir_host::model::{Trained, Trainer};
 use weir_host::{HostConfig, training_csv};
-use weir_kafka::{Producer, Progress};
-use weir_registry::Manifest;
+use weir_registry::{Action as Wanted, Manifest, Trust};
 use weir_runtime::Runtime;
 use weir_service::{Clock as _, SystemClock};
 
 use crate::line::Line;
+use ask::Asking;
+use source::Source;
 
 /// Arguments of `weir model`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Versions are numbered from 1 for ever, signed, and never changed: one that comes back gets a new number.
+
+Examples:
+  weir model keygen trainer                                 trainer.pem to sign with, trainer.pub for hosts
+  weir model train --csv train.csv --key trainer.pem        make the first version
+  weir model list                                           all versions; the one that serves
+  weir model inspect champion                               coefficients, as R's summary shows them
+  weir model diff v3 v5                                     what is different
+  weir model rollback --reason \"v5 is off on walleye\"     the version before serves again
+  weir model export v5 --out models                         for skopeo, oras and other OCI tools")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     action: Action,
 }
 
+/// How a card is shown.
+#[derive(clap::ValueEnum, Clone, Copy, Default, Debug)]
+pub(crate) enum Form {
+    /// As R's summary.
+    #[default]
+    Summary,
+    /// The manifest.
+    Json,
+    /// The model card.
+    Markdown,
+}
+
 #[derive(Subcommand, Debug)]
 enum Action {
+    /// Make a key that signs versions.
+    Keygen {
+        /// The files are PATH.pem and PATH.pub.
+        #[arg(default_value = "weir-trainer")]
+        path: PathBuf,
+    },
     /// Train a version from a CSV file and publish it, or write it to a file.
     #[command(after_help = "\
 The header names the columns as the schema does, without regard to case; other columns are ignored.
 
 Examples:
-  weir model train --csv train.csv --kafka localhost:9092   publish: hosts put it into service
-  weir model train --csv train.csv --if-none                publish the first version, or do nothing
-  weir model train --csv train.csv --out model.wasm         only write the component")]
+  weir model train --csv train.csv --kafka localhost:9092 --key trainer.pem   publish: hosts put it into service
+  weir model train --csv train.csv --key trainer.pem --if-none                publish the first version, or do nothing
+  weir model train --csv train.csv --out model.wasm                           only write the component")]
     Train {
         /// The training set.
         #[arg(long, value_name = "FILE")]
         csv: PathBuf,
         #[command(flatten)]
         line: Line,
+        /// The key to sign it with; in place of train.key-file.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
         /// Write the component to this file instead of publishing it.
-        #[arg(long, value_name = "FILE", conflicts_with = "kafka")]
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["kafka", "key"])]
         out: Option<PathBuf>,
         /// Do nothing if there is a version already: for set-ups that may run again.
         #[arg(long, conflicts_with = "out")]
@@ -52,16 +91,137 @@ Examples:
         /// The component.
         file: PathBuf,
     },
+    /// Show all versions.
+    List {
+        #[command(flatten)]
+        source: Source,
+        /// Print one JSON object for each version.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a version: who made it, from what, how good it is.
+    Inspect {
+        /// v3, or champion.
+        #[arg(default_value = "champion")]
+        version: String,
+        #[command(flatten)]
+        source: Source,
+        /// How.
+        #[arg(long, value_enum, default_value_t)]
+        form: Form,
+    },
+    /// Show what is different between two versions.
+    Diff {
+        /// v3, or champion.
+        left: String,
+        /// v5, or champion.
+        right: String,
+        #[command(flatten)]
+        source: Source,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check versions as a host does before they serve.
+    Verify {
+        /// Which; all if none.
+        version: Option<String>,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Put a version into service that waits or was refused.
+    Promote {
+        /// Which.
+        version: String,
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// Put the version before, or another earlier one, into service again.
+    Rollback {
+        /// Which; the one before if none.
+        #[arg(long, value_name = "VERSION")]
+        to: Option<String>,
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// Train with the newest rows.
+    Retrain {
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// Write a version to a directory (an OCI image layout).
+    Export {
+        /// v3, or champion.
+        version: String,
+        #[command(flatten)]
+        source: Source,
+        /// The directory.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Publish a version from a directory, signed with one's own key.
+    Import {
+        /// DIR, or DIR:TAG.
+        from: String,
+        #[command(flatten)]
+        line: Line,
+        /// The key to sign it with; in place of train.key-file.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+    /// Add a signature to a version in a directory.
+    Sign {
+        /// DIR, or DIR:TAG.
+        at: String,
+        /// The key.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// Fit the rows of a version again: they must give the same component.
+    Reproduce {
+        /// v3, or champion.
+        version: String,
+        #[command(flatten)]
+        source: Source,
+        /// The file that it was trained from.
+        #[arg(long, value_name = "FILE")]
+        csv: Option<PathBuf>,
+    },
 }
 
 /// Runs `weir model`.
 pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.action {
-        Action::Train { csv, line, out, if_none } => {
-            let to = out.map_or(Destination::Kafka { if_none }, Destination::File);
+        Action::Keygen { path } => keygen::execute(&path)?,
+        Action::Train { csv, line, key, out, if_none } => {
+            let to = out.map_or(Destination::Kafka { if_none, key }, Destination::File);
             train(&csv, &line, to).await?
         }
         Action::Show { file } => show(&file)?,
+        Action::List { source, json } => look::list(&source, json).await?,
+        Action::Inspect { version, source, form } => look::inspect(&source, &version, form).await?,
+        Action::Diff { left, right, source, json } => {
+            look::diff(&source, [&left, &right], json).await?
+        }
+        Action::Verify { version, source } => look::verify(&source, version.as_deref()).await?,
+        Action::Promote { version, asking } => {
+            ask::ask(&asking, Wanted::Promote { version: source::number(&version)? }).await?
+        }
+        Action::Rollback { to, asking } => {
+            let version = to.as_deref().map(source::number).transpose()?;
+            ask::ask(&asking, Wanted::Rollback { version }).await?
+        }
+        Action::Retrain { asking } => ask::ask(&asking, Wanted::Retrain).await?,
+        Action::Export { version, source, out } => {
+            exchange::export(&source, &version, &out).await?
+        }
+        Action::Import { from, line, key } => {
+            exchange::import(&from, &line, key.as_deref()).await?
+        }
+        Action::Sign { at, key } => exchange::sign(&at, &key)?,
+        Action::Reproduce { version, source, csv } => {
+            reproduce::execute(&source, &version, csv.as_deref()).await?
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -74,6 +234,8 @@ enum Destination {
     Kafka {
         /// Unless there is a version already.
         if_none: bool,
+        /// The key to sign it with.
+        key: Option<PathBuf>,
     },
 }
 
@@ -83,34 +245,37 @@ async fn train(csv: &Path, line: &Line, to: Destination) -> anyhow::Result<()> {
     let set = training_csv::read(csv, &schema)?;
     let trainer = Trainer::new(Runtime::new(config.limits()?)?, schema, config.fit_options())?;
     let trained = trainer.train(&set.rows, set.left_out)?;
+    let model = &config.train.model;
+    let manifest = trainer.manifest(&trained, model, SystemClock.now(), exchange::by_hand());
     let manifest = match to {
         Destination::File(file) => {
             std::fs::write(&file, trained.model.bytes())
                 .with_context(|| format!("write {}", file.display()))?;
-            let (model, now) = (&config.train.model, SystemClock.now());
-            trainer.manifest(&trained, model, ModelVersion::FIRST, now, None)
+            manifest
         }
-        Destination::Kafka { if_none } => publish(&config, &trainer, &trained, if_none).await?,
+        Destination::Kafka { if_none, key } => {
+            publish(&config, &trained, manifest, key.as_deref(), if_none).await?
+        }
     };
     print(&manifest)
 }
 
-/// Publishes a version made by hand. Returns the one that is the newest afterwards.
+/// Publishes a version made by hand. Returns the one that serves afterwards.
 async fn publish(
     config: &HostConfig,
-    trainer: &Trainer,
     trained: &Trained,
+    manifest: Manifest,
+    key: Option<&Path>,
     if_none: bool,
 ) -> anyhow::Result<Manifest> {
-    let producer = Producer::new(&config.kafka(), Progress::default())?;
-    let (topic, model) = (&config.topics.models, &config.train.model);
-    let mut catalog = Catalog::open(&config.kafka(), producer, topic, model).await?;
-    if if_none && let Some(newest) = catalog.newest() {
-        return Ok(newest.clone());
+    let key = exchange::signing_key(config, key)?;
+    let trust = source::strict(config)?.unwrap_or_else(Trust::unsigned);
+    let mut catalog = source::open(config, trust, key).await?;
+    if if_none && let Some(champion) = catalog.champion() {
+        return Ok(champion.clone());
     }
-    let now = SystemClock.now();
-    let describe = |version| trainer.manifest(trained, model, version, now, None);
-    Ok(catalog.publish(trained.model.bytes(), describe).await?.manifest)
+    let published = catalog.publish(trained.model.bytes(), manifest).await?;
+    Ok(Arc::unwrap_or_clone(published.manifest))
 }
 
 fn print(manifest: &Manifest) -> anyhow::Result<()> {

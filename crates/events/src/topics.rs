@@ -37,6 +37,8 @@ pub struct TopicNames {
     pub window: String,
     /// Requests to retrain. Always one partition.
     pub trigger: String,
+    /// What is asked of the trainer about versions. Always one partition.
+    pub request: String,
     /// Model manifests and components. Always one partition, compacted.
     pub models: String,
     /// Dead letters that belong to none of the above.
@@ -53,6 +55,7 @@ impl Default for TopicNames {
             unjoined: "weight-unjoined".into(),
             window: "weight-window".into(),
             trigger: "weight-retrain".into(),
+            request: "model-request".into(),
             models: "models".into(),
             unrouted: "unrouted-dead-letter".into(),
         }
@@ -72,6 +75,7 @@ impl TopicNames {
             unjoined: name(&self.unjoined),
             window: name(&self.window),
             trigger: name(&self.trigger),
+            request: name(&self.request),
             models: name(&self.models),
             unrouted: name(&self.unrouted),
         }
@@ -88,14 +92,20 @@ impl TopicNames {
     }
 
     /// The topics that always have one partition.
-    pub fn single(&self) -> [&str; 3] {
-        [&self.window, &self.trigger, &self.models]
+    pub fn single(&self) -> [&str; 4] {
+        [&self.window, &self.trigger, &self.request, &self.models]
     }
 
     /// The topics of dead letters.
     pub fn dead_letters(&self) -> Vec<String> {
-        let topics =
-            [&self.measurement, &self.target, &self.prediction, &self.joined, &self.trigger];
+        let topics = [
+            &self.measurement,
+            &self.target,
+            &self.prediction,
+            &self.joined,
+            &self.trigger,
+            &self.request,
+        ];
         let named = topics.into_iter().map(|topic| Self::dead_letter(topic));
         named.chain([self.unrouted.clone()]).collect()
     }

@@ -51,6 +51,17 @@ impl Manifest {
             let levels: Vec<String> = self.levels.iter().map(|level| escape(level)).collect();
             writeln!(out, "Levels: {}.", levels.join(", "))?;
         }
+        self.write_fit(out)?;
+        let Some(hold_out) = &self.hold_out else { return Ok(()) };
+        writeln!(out, "\n## Rows held out\n")?;
+        write!(out, "Mean relative error {:.4} on {} rows", hold_out.error, hold_out.n)?;
+        match hold_out.champion.zip(hold_out.champion_error) {
+            Some((version, error)) => writeln!(out, "; {version} has {error:.4}."),
+            None => writeln!(out, "."),
+        }
+    }
+
+    fn write_fit(&self, out: &mut String) -> std::fmt::Result {
         writeln!(
             out,
             "\n## Coefficients\n\n| term | estimate | std. error | t |\n| --- | --- | --- | --- |"
@@ -78,14 +89,7 @@ impl Manifest {
             metrics.df_residual,
             number(metrics.r_squared),
             number(metrics.adj_r_squared)
-        )?;
-        let Some(hold_out) = &self.hold_out else { return Ok(()) };
-        writeln!(out, "\n## Rows held out\n")?;
-        write!(out, "Mean relative error {:.4} on {} rows", hold_out.error, hold_out.n)?;
-        match hold_out.champion.zip(hold_out.champion_error) {
-            Some((version, error)) => writeln!(out, "; {version} has {error:.4}."),
-            None => writeln!(out, "."),
-        }
+        )
     }
 }
 

@@ -166,7 +166,7 @@ impl Layout {
             .build()
             .expect("all that it needs is given");
         let text = image.to_string().expect("a manifest has string keys and can be written");
-        let descriptor = self.write_blob(&MediaType::ImageManifest.to_string(), text.as_bytes())?;
+        let descriptor = self.write_blob(MediaType::ImageManifest.as_ref(), text.as_bytes())?;
         self.point(&manifest.version.to_string(), Some(descriptor))
     }
 
@@ -258,7 +258,7 @@ impl Layout {
     fn parse_image(&self, descriptor: &Descriptor) -> Result<ImageManifest, LayoutError> {
         let bytes = self.read_blob(descriptor)?;
         ImageManifest::from_reader(&*bytes).map_err(|error| LayoutError::Form {
-            path: self.blob_path(&descriptor.digest().to_string()),
+            path: self.blob_path(descriptor.digest().as_ref()),
             reason: error.to_string(),
         })
     }

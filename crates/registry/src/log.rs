@@ -134,6 +134,11 @@ impl Log {
         Self { floor, ..self }
     }
 
+    /// Whose versions count.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// The version that hosts serve.
     pub fn champion(&self) -> Option<&Accepted> {
         self.accepted.values().rev().find(|accepted| accepted.manifest.stage == Stage::Champion)
@@ -243,6 +248,12 @@ impl Log {
             }
         }
         if let Some(accepted) = self.highest.filter(|highest| version <= *highest) {
+            // The last one again, to the byte: a producer that did not hear that it had been taken.
+            if version == accepted
+                && self.get(version).is_some_and(|known| *known.envelope == *bytes)
+            {
+                return Ok(None);
+            }
             return Err(Refusal::NotNewer { offered: version, accepted });
         }
         let is_champion = manifest.stage == Stage::Champion;

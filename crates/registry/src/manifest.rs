@@ -184,8 +184,10 @@ pub struct Selection {
     pub taken: u64,
     /// The time of the newest, and the partition and offset of its joined row.
     pub last: (EventTime, i32, i64),
-    /// How many of them were held out, at even distances.
+    /// How many of them were held out.
     pub held_out: u64,
+    /// Whether these are the oldest; otherwise they are at even distances.
+    pub before: bool,
 }
 
 /// One term of the model.

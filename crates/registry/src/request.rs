@@ -1,7 +1,7 @@
 //! What others ask of the trainer, who alone can sign.
 
 use serde::{Deserialize, Serialize};
-use weir_events::{EventTime, ModelVersion};
+use weir_events::{EventTime, ModelVersion, Reason, Rejection};
 
 /// A request. It has an id, so that one that is read again changes nothing.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -21,6 +21,22 @@ pub struct Request {
     pub reason: String,
     /// When.
     pub timestamp: EventTime,
+}
+
+impl Request {
+    /// The request's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a request has string keys and can be written")
+    }
+
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// A rejection, as for a payload from outside.
+    pub fn decode(payload: &[u8]) -> Result<Self, Rejection> {
+        serde_json::from_slice(payload)
+            .map_err(|error| Rejection::new(Reason::MalformedJson, error.to_string()))
+    }
 }
 
 /// What the trainer is to do.

@@ -65,6 +65,12 @@ impl Trust {
         Self { allows_unsigned, ..self }
     }
 
+    /// Whether what this key signs counts.
+    pub fn believes(&self, key: &PublicKey) -> bool {
+        let is_pinned = self.keys.contains(key) && !self.revoked.contains(&key.id());
+        is_pinned || (self.allows_unsigned && self.keys.is_empty())
+    }
+
     /// Opens an envelope. Size, form, signature and key are checked in this order, before the manifest is read.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::time::Duration;
 use weir_events::TopicNames;
 
 use super::line::{Fish, Line, catch, delete};
+use crate::keys;
 use crate::process::{Process, complete};
 
 /// How soon a group gives up a member that is silent. The least that Kafka allows by default.
@@ -40,8 +41,9 @@ impl<'a> Group<'a> {
         let (brokers, timeout) = (&line.kafka, SESSION_TIMEOUT.as_millis());
         let names = std::collections::HashMap::from([("topics", &topics)]);
         let names = toml::to_string(&names).expect("names are TOML");
+        let keys = keys::original(line.folder.path());
         let text = format!(
-            "{more}\n{names}[kafka]\nbrokers = {brokers:?}\ngroup-prefix = {name:?}\n\
+            "{more}\n{keys}{names}[kafka]\nbrokers = {brokers:?}\ngroup-prefix = {name:?}\n\
              [kafka.settings]\n\"session.timeout.ms\" = \"{timeout}\"\n"
         );
         let config = line.write(&format!("{name}.toml"), &text);

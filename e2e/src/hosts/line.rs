@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use weir_events::{EventTime, TopicNames};
-use weir_kafka::{Admin, KafkaConfig, NewRecord, Producer, Progress, Scan, Start};
+use weir_kafka::{Admin, KafkaConfig, NewRecord, Producer, Progress, Record, Scan, Start};
+use weir_registry::{Manifest, Trust};
 
 use crate::fleet::runtime;
 use crate::servers::unique;
@@ -42,7 +43,7 @@ pub struct Line {
     pub(super) fish: Vec<Fish>,
     /// The model's coefficients, by name.
     pub(super) coefficients: Vec<(String, f64)>,
-    folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
 }
 
 impl Line {
@@ -61,18 +62,12 @@ impl Line {
         let client = self.client();
         let mut scan =
             Scan::topics(&client, &[&self.topics.models], Start::Beginning).expect("a reader");
-        let mut manifest = Value::Null;
+        let mut found = None;
         while let Some(record) = scan.next().expect("read") {
-            if record.key_text().is_some_and(|key| key.starts_with("manifest/")) {
-                manifest = serde_json::from_slice(record.payload()).expect("JSON");
-            }
+            found = manifest(&record).or(found);
         }
-        let terms = manifest["coefficients"].as_array().expect("a manifest");
-        let term = |term: &Value| {
-            let name = term["name"].as_str().expect("a name").to_owned();
-            (name, term["estimate"].as_f64().expect("an estimate"))
-        };
-        terms.iter().map(term).collect()
+        let terms = found.expect("a manifest").coefficients;
+        terms.into_iter().map(|term| (term.name, term.estimate.expect("an estimate"))).collect()
     }
 
     pub(super) fn client(&self) -> KafkaConfig {
@@ -153,6 +148,12 @@ impl Drop for Line {
         let TopicNames { measurement, target, models, unrouted, .. } = &self.topics;
         delete(&self.kafka, &[measurement, target, models, unrouted]);
     }
+}
+
+/// The manifest in a record of the topic of models; none if it is something else.
+pub(super) fn manifest(record: &Record) -> Option<Manifest> {
+    let is_manifest = record.key_text().is_some_and(|key| key.starts_with("manifest/"));
+    is_manifest.then(|| Trust::unsigned().open(record.payload()).expect("a manifest"))
 }
 
 /// Removes topics and those of their dead letters. What cannot be removed stays until the servers go.

@@ -9,6 +9,7 @@ use weir_kafka::{Consumer, ConsumerEvent, Progress, Record, Scan, Start};
 
 use super::expected::{Expected, Row, Window};
 use super::group::Group;
+use super::line::manifest;
 use crate::fleet::{report, runtime};
 use crate::process::Process;
 
@@ -159,10 +160,7 @@ impl Group<'_> {
     pub fn newest_version(&self) -> u64 {
         let mut newest = 0;
         self.scan(&self.topics.models, |record| {
-            if record.key_text().is_some_and(|key| key.starts_with("manifest/")) {
-                let json: Value = serde_json::from_slice(record.payload()).expect("JSON");
-                newest = json["version"].as_u64().expect("a number");
-            }
+            newest = manifest(record).map_or(newest, |manifest| manifest.version.0);
         });
         newest
     }
@@ -175,11 +173,7 @@ impl Group<'_> {
         let (mut triggers, mut versions) = (HashSet::new(), Vec::new());
         self.scan(&self.topics.trigger, |record| triggers.extend(key(record)));
         self.scan(&self.topics.models, |record| {
-            if record.key_text().is_some_and(|key| key.starts_with("manifest/")) {
-                let json: Value = serde_json::from_slice(record.payload()).expect("JSON");
-                versions
-                    .push((json["version"].as_u64(), json["trigger"].as_str().map(str::to_owned)));
-            }
+            versions.extend(manifest(record).map(|it| (it.version.0, it.cause.id)));
         });
         let answered: HashSet<_> =
             versions.iter().filter_map(|(_, trigger)| trigger.clone()).collect();
@@ -192,8 +186,7 @@ impl Group<'_> {
         assert!(!triggers.is_empty(), "{row}: nothing was to be trained");
         assert_eq!(answered, triggers, "{row}");
         assert_eq!(versions.len() - 1, triggers.len(), "{row}: a trigger has two versions");
-        let numbers: Vec<_> =
-            versions.iter().map(|(number, _)| number.expect("a number")).collect();
+        let numbers: Vec<u64> = versions.iter().map(|(number, _)| *number).collect();
         assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "{row}: {numbers:?}");
     }
 

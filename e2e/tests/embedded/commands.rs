@@ -1,5 +1,6 @@
 //! The commands for people who look after a line, as processes: what they print, what they send, how they end.
 
+use weir_e2e::keys;
 use weir_e2e::process::{GRACE, PATIENCE, Process, complete, run};
 use weir_events::{EventId, TopicNames, headers};
 use weir_kafka::{KafkaConfig, NewRecord, Producer, Progress, Record};
@@ -178,7 +179,7 @@ async fn what_a_role_refused_goes_back_under_its_id() {
     let config = brokers.host_config();
     train(&config);
     let store = brokers.folder.path().join("training.redb");
-    let store = format!("[store]\npath = {store:?}\n");
+    let store = format!("{}[store]\npath = {store:?}\n", keys::original(brokers.folder.path()));
     let strict = format!("{}{store}{}", brokers.kafka_section(), schema(1.0));
     let strict = brokers.file("strict.toml", &strict);
     let host = Process::start("weir-host", &["--config", &strict]);

@@ -5,13 +5,15 @@ mod commands;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
+use weir_e2e::keys;
 use weir_e2e::process::{GRACE, PATIENCE, Process, complete, run};
 use weir_embedded::kafka::EmbeddedKafka;
 use weir_embedded::mqtt::EmbeddedMqtt;
-use weir_events::TopicNames;
+use weir_events::{EventTime, TopicNames};
 use weir_kafka::{Consumer, ConsumerEvent, KafkaConfig, Progress, Record};
-use weir_registry::{Log, Refusal};
+use weir_registry::{Log, Refusal, Trust};
 
 const FISH: usize = 180;
 
@@ -55,7 +57,8 @@ impl Brokers {
 
     fn host_config(&self) -> String {
         let store = self.folder.path().join("training.redb");
-        self.file("host.toml", &format!("{}[store]\npath = {store:?}\n", self.kafka_section()))
+        let (kafka, keys) = (self.kafka_section(), keys::original(self.folder.path()));
+        self.file("host.toml", &format!("{kafka}{keys}[store]\npath = {store:?}\n"))
     }
 
     fn bridge(&self) -> Process {
@@ -99,11 +102,11 @@ async fn joined(reader: &mut Consumer, rows: &mut BTreeSet<(String, Vec<u8>)>, c
 /// Waits for the version that the new species causes.
 async fn retrained(brokers: &Brokers) {
     let mut reader = brokers.reader("models").await;
-    let mut log = Log::new("weight");
-    while log.newest().is_none_or(|newest| newest.version.0 < 2) {
+    let mut log = Log::new("weight", Arc::new(Trust::unsigned()));
+    while log.champion().is_none_or(|newest| newest.manifest.version.0 < 2) {
         for record in next(&mut reader).await {
             let key = record.key_text().expect("a key");
-            match log.apply(key, record.payload.as_deref()) {
+            match log.apply(key, record.payload.as_deref(), EventTime::EPOCH) {
                 // A record may lie in the embedded broker twice: it does not tell a producer's retry.
                 Ok(_) | Err(Refusal::NotNewer { .. }) => {}
                 Err(refusal) => panic!("{refusal}"),

@@ -79,8 +79,9 @@ impl Site {
         } else {
             format!("[store]\npath = {store:?}\n")
         };
+        let keys = weir_e2e::keys::original(self.folder.path());
         let text = format!(
-            "{more}\n{store}[kafka]\nbrokers = {kafka:?}\ngroup-prefix = {group:?}\n\
+            "{more}\n{store}{keys}[kafka]\nbrokers = {kafka:?}\ngroup-prefix = {group:?}\n\
              [kafka.settings]\n\"session.timeout.ms\" = \"6000\"\n{topics}"
         );
         self.file("host.toml", &text)

@@ -10,11 +10,19 @@ const PROBES: [f64; 3] = [1.0, 88.25, -1e6];
 
 /// Why a component must not serve.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unfit {
+pub enum Unfit {
+    /// It is a template.
     #[error("component is not trained")]
     Untrained,
+    /// It was trained for other columns.
     #[error("component was trained for {found}, this host is configured for {expected}")]
-    Schema { found: String, expected: String },
+    Schema {
+        /// The component's.
+        found: String,
+        /// The host's.
+        expected: String,
+    },
+    /// It answers otherwise than where it was trained.
     #[error("component does not answer as it did where it was trained")]
     SelfTest(#[from] SelfTestError),
 }
@@ -45,7 +53,10 @@ pub(super) fn golden(model: &Model) -> Result<Vec<Golden>, CallError> {
 }
 
 /// Checks a component that comes from elsewhere.
-pub(super) fn check(model: &Model, schema: &Schema, golden: &[Golden]) -> Result<(), Unfit> {
+///
+/// # Errors
+/// Why it must not serve.
+pub fn check(model: &Model, schema: &Schema, golden: &[Golden]) -> Result<(), Unfit> {
     let found = model.description().schema.as_ref().ok_or(Unfit::Untrained)?;
     let fits = found.target == schema.target
         && found.features == schema.features

@@ -1,11 +1,12 @@
 //! The topic of models as a trainer uses it: what was published, and publishing the next version.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use weir_events::ModelVersion;
+use weir_events::{Digest, EventTime, ModelVersion};
 use weir_kafka::{Consumer, ConsumerEvent, KafkaConfig, NewRecord, Producer, Progress, Record};
-use weir_registry::{Candidate, Log, Manifest, RecordKey};
+use weir_registry::{Accepted, Answer, Envelope, Log, Manifest, RecordKey, SecretKey, Trust};
 use weir_service::crash_point;
 
 /// The versions of one model, read up to some moment.
@@ -15,21 +16,19 @@ pub struct Catalog {
     producer: Producer,
     topic: String,
     model: String,
+    key: Option<Arc<SecretKey>>,
     log: Log,
-    /// The triggers of all versions that the topic still holds. Compaction leaves out old ones, whose
-    /// triggers were committed long before.
-    triggers: HashSet<String>,
 }
 
 /// A published version.
 #[derive(Debug)]
 pub struct Publication {
-    /// The manifest with the number that was won; the newest, if another trainer has answered the trigger.
-    pub manifest: Manifest,
+    /// The manifest with the number that was won; that of the other trainer, if one has answered the same trigger.
+    pub manifest: Arc<Manifest>,
 }
 
 impl Catalog {
-    /// Reads everything that has been published so far.
+    /// Reads everything that has been published so far. What is published here is signed with `key`.
     ///
     /// # Errors
     /// If Kafka cannot be reached or the topic does not exist.
@@ -38,6 +37,8 @@ impl Catalog {
         producer: Producer,
         topic: &str,
         model: &str,
+        trust: Trust,
+        key: Option<Arc<SecretKey>>,
     ) -> anyhow::Result<Self> {
         // Not part of the process's ledger: a trainer reads on only when it publishes.
         let ledger = Progress::default();
@@ -55,9 +56,8 @@ impl Catalog {
             );
         };
         let (topic, model) = (topic.to_owned(), model.to_owned());
-        let log = Log::new(&model);
-        let triggers = HashSet::new();
-        let mut catalog = Self { reader, producer, topic, model, log, triggers };
+        let log = Log::new(&model, Arc::new(trust));
+        let mut catalog = Self { reader, producer, topic, model, key, log };
         let mut next = 0;
         while next < end {
             next = catalog.read(|_| {}).await?;
@@ -65,17 +65,17 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// The newest manifest.
-    pub fn newest(&self) -> Option<&Manifest> {
-        self.log.newest()
+    /// What the topic says, as far as it has been read.
+    pub fn log(&self) -> &Log {
+        &self.log
     }
 
-    /// Whether a version was published for this trigger, as far as the topic has been read.
-    pub fn has_answered(&self, trigger: &str) -> bool {
-        self.triggers.contains(trigger)
+    /// The manifest of the version in service.
+    pub fn champion(&self) -> Option<&Manifest> {
+        self.log.champion().map(|accepted| &*accepted.manifest)
     }
 
-    /// Publishes a component: its bytes first, then its manifest, which `describe` makes for a number.
+    /// Publishes a component: its bytes first, then its manifest, which gets its number and its parent here.
     /// If another trainer wins that number, the next one is tried; unless it has answered the same trigger, for then
     /// its version is the one: a trainer that was replaced while it trained adds none.
     ///
@@ -84,26 +84,35 @@ impl Catalog {
     pub async fn publish(
         &mut self,
         bytes: &[u8],
-        describe: impl Fn(ModelVersion) -> Manifest,
+        mut manifest: Manifest,
     ) -> anyhow::Result<Publication> {
         loop {
-            let manifest = describe(self.log.next_version());
-            self.write(&RecordKey::Blob(manifest.digest), bytes).await?;
+            manifest.version = self.log.next_version();
+            manifest.parent = self.champion().map(|champion| champion.version);
+            self.write(&RecordKey::Blob(manifest.digest), Some(bytes)).await?;
             crash_point("train-component-written");
-            let key = RecordKey::Manifest(self.model.clone());
-            self.write(&key, &manifest.to_bytes()).await?;
+            let key = RecordKey::Manifest(self.model.clone(), manifest.version);
+            let envelope = Envelope::seal(&manifest, self.key.as_deref()).to_bytes();
+            // What would not count here does not count for hosts.
+            self.log.trust().open(&envelope).context("sign the manifest")?;
+            self.write(&key, Some(&envelope)).await?;
             crash_point("train-manifest-written");
-            let mut won = false;
-            while self.log.newest().is_none_or(|newest| newest.version < manifest.version) {
+            let mut won = None;
+            while self.log.next_version() <= manifest.version {
                 // Another trainer's next version may be read together with this one.
-                self.read(|accepted| won |= *accepted == manifest).await?;
+                let is_ours = |accepted: &Accepted| *accepted.manifest == manifest;
+                self.read(|accepted| {
+                    if is_ours(accepted) {
+                        won = Some(Arc::clone(&accepted.manifest));
+                    }
+                })
+                .await?;
             }
-            if won {
+            if let Some(manifest) = won {
                 return Ok(Publication { manifest });
             }
-            let is_answered = manifest.trigger.as_ref().is_some_and(|id| self.has_answered(id));
-            if let (true, Some(newest)) = (is_answered, self.log.newest()) {
-                return Ok(Publication { manifest: newest.clone() });
+            if let Some(answer) = manifest.cause.id.as_deref().and_then(|id| self.answer_to(id)) {
+                return Ok(Publication { manifest: answer });
             }
             tracing::warn!(
                 model.version = manifest.version.0,
@@ -112,12 +121,55 @@ impl Catalog {
         }
     }
 
-    async fn write(&self, key: &RecordKey, payload: &[u8]) -> anyhow::Result<()> {
+    /// The version that was made for this trigger or request, as far as the topic has been read.
+    pub fn answer_to(&self, cause: &str) -> Option<Arc<Manifest>> {
+        let mut versions = self.log.versions().rev();
+        let found = versions.find(|entry| entry.manifest.cause.id.as_deref() == Some(cause));
+        found.map(|entry| Arc::clone(&entry.manifest))
+    }
+
+    /// Says what became of a request.
+    ///
+    /// # Errors
+    /// If Kafka refuses.
+    pub async fn answer(&self, answer: &Answer) -> anyhow::Result<()> {
+        let payload = serde_json::to_vec(answer).context("write an answer")?;
+        self.write(&RecordKey::Answer(self.model.clone()), Some(&payload)).await
+    }
+
+    /// Deletes what is neither among the newest `keep` versions nor in service, and the components of nothing else.
+    ///
+    /// # Errors
+    /// If Kafka refuses.
+    pub async fn forget(&self, keep: usize) -> anyhow::Result<()> {
+        let champion = self.champion().map(|champion| champion.version);
+        let all: Vec<(ModelVersion, Digest)> = self
+            .log
+            .versions()
+            .map(|entry| (entry.manifest.version, entry.manifest.digest))
+            .collect();
+        let old = all.len().saturating_sub(keep);
+        let (old, kept) = all.split_at(old);
+        let (spared, old): (Vec<_>, Vec<_>) =
+            old.iter().partition(|(version, _)| Some(*version) == champion);
+        let used: BTreeSet<Digest> =
+            kept.iter().chain(&spared).map(|(_, digest)| *digest).collect();
+        for (version, digest) in old {
+            self.write(&RecordKey::Manifest(self.model.clone(), version), None).await?;
+            if !used.contains(&digest) {
+                self.write(&RecordKey::Blob(digest), None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(&self, key: &RecordKey, payload: Option<&[u8]>) -> anyhow::Result<()> {
         let key = key.to_string();
+        let key_bytes = Some(key.as_bytes());
         let record = NewRecord {
             topic: &self.topic,
-            key: Some(key.as_bytes()),
-            payload: Some(payload),
+            key: key_bytes,
+            payload,
             headers: &[],
             timestamp: None,
         };
@@ -127,13 +179,13 @@ impl Catalog {
     }
 
     /// Reads some records, shows the versions that they bring, and returns the offset after them.
-    async fn read(&mut self, mut accepted: impl FnMut(&Manifest)) -> anyhow::Result<i64> {
+    async fn read(&mut self, mut accepted: impl FnMut(&Accepted)) -> anyhow::Result<i64> {
         match self.reader.next().await {
             Some(ConsumerEvent::Records(records)) => {
                 for record in &records {
-                    if let Some(Candidate { manifest, .. }) = apply(&mut self.log, record) {
-                        accepted(&manifest);
-                        self.triggers.extend(manifest.trigger);
+                    // A version that must not begin to serve any more is history all the same.
+                    if let Some(version) = apply(&mut self.log, record, EventTime::EPOCH) {
+                        accepted(&version);
                     }
                 }
                 Ok(records.last().map_or(0, |record| record.position.offset + 1))
@@ -148,11 +200,11 @@ impl Catalog {
 }
 
 /// Applies a record to a log; what does not fit is told and passed over.
-pub(super) fn apply(log: &mut Log, record: &Record) -> Option<Candidate> {
+pub(super) fn apply(log: &mut Log, record: &Record, now: EventTime) -> Option<Accepted> {
     let key = record.key_text().unwrap_or_default();
-    log.apply(key, record.payload.as_deref()).unwrap_or_else(|refusal| {
+    log.apply(key, record.payload.as_deref(), now).unwrap_or_else(|refusal| {
         let offset = record.position.offset;
-        tracing::warn!(error = %Chain(&refusal), offset, "record of the models topic is passed over");
+        tracing::error!(error = %Chain(&refusal), offset, "record of the models topic is refused");
         None
     })
 }

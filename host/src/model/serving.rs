@@ -5,18 +5,23 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::sync::watch;
 use weir_events::{ModelRef, Schema};
 use weir_kafka::{Consumer, ConsumerEvent, KafkaConfig, Progress};
-use weir_registry::{Candidate, Log};
+use weir_registry::{Accepted, Log, Manifest, Stage, Trust};
 use weir_runtime::{Runtime, Slot};
-use weir_service::crash_point;
+use weir_service::{Clock, crash_point};
 
 use super::candidate;
 use super::catalog::{Chain, apply};
+use super::disk::Disk;
+use crate::config::HostConfig;
 
+/// How often to look whether the version in service has expired.
+const EXPIRY_LOOK: Duration = Duration::from_secs(60);
 /// The follower's name in the ledger.
 pub(crate) const FOLLOWER: &str = "weir-models";
 /// How many versions are at hand when a host starts, should the newest be unfit.
@@ -57,93 +62,186 @@ impl ModelSlot {
         drop(ready.wait_for(|ready| *ready).await);
     }
 
-    fn serve(&self, candidate: &Candidate, model: weir_runtime::Model) {
+    /// The version that serves.
+    pub fn version(&self) -> Option<ModelRef> {
+        self.slot.load().map(|active| active.tag.model)
+    }
+
+    fn serve(&self, manifest: &Manifest, model: weir_runtime::Model) {
         let levels = &model.description().levels;
         let codes =
             levels.iter().zip(0..).map(|(level, code)| (level.as_str().into(), code)).collect();
-        let active = Active { model: candidate.manifest.model_ref(), codes };
+        let active = Active { model: manifest.model_ref(), codes };
         self.slot.store(Arc::new(weir_runtime::Active { model, tag: active }));
         self.ready.send_replace(true);
     }
 }
 
-/// Keeps the newest version of a model in the slot. Ends only with an error.
-///
-/// # Errors
-/// If Kafka cannot be reached, the topic does not exist or reading fails for good.
-pub async fn follow(
-    kafka: KafkaConfig,
-    topic: String,
-    model: &str,
-    runtime: Runtime,
-    schema: Arc<Schema>,
+/// Keeps the newest version of a model in the slot.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    /// How to reach Kafka.
+    pub kafka: KafkaConfig,
+    /// The topic of models.
+    pub topic: String,
+    /// The model's name.
+    pub model: String,
+    /// Whose versions count.
+    pub trust: Arc<Trust>,
+    /// What the component must fit.
+    pub schema: Arc<Schema>,
+    /// What it runs in.
+    pub runtime: Runtime,
+    /// The process's ledger.
+    pub progress: Progress,
+    /// For versions that expire.
+    pub clock: Arc<dyn Clock>,
+    disk: Disk,
     slot: ModelSlot,
-    progress: Progress,
-) -> anyhow::Result<()> {
-    let opened = tokio::task::spawn_blocking(move || {
-        let ends = Consumer::ends(&kafka, &topic)?;
-        let reader = Consumer::reader(&kafka, FOLLOWER, &[topic.as_str()], progress)?;
-        Ok::<_, weir_kafka::KafkaError>((ends, reader))
-    });
-    let (ends, mut reader) = opened.await.context("wait for Kafka")??;
-    let history = ends.iter().map(|&(_, end)| end).max().unwrap_or(0);
-    let mut log = Log::new(model);
-    let mut candidates = VecDeque::new();
-    while let Some(event) = reader.next().await {
-        let records = match event {
-            ConsumerEvent::Records(records) => records,
-            ConsumerEvent::Assignment(_) => continue,
-            ConsumerEvent::Failed(reason) => bail!("follow the models: {reason}"),
-        };
-        candidates.extend(records.iter().filter_map(|record| apply(&mut log, record)));
-        candidates.drain(..candidates.len().saturating_sub(CANDIDATES_MAX));
-        let Some(last) = records.last() else { continue };
-        let next = last.position.offset + 1;
-        if next < history {
-            // A host that starts must not predict with a version that is long out of service.
-            continue;
-        }
-        // Of several versions only the newest serves; an older one if the newest is unfit.
-        while let Some(candidate) = candidates.pop_back() {
-            if take(&candidate, &runtime, &schema, &slot).await {
-                candidates.clear();
-            }
-        }
-        reader.done(&last.topic, last.position.partition, next, None);
-    }
-    bail!("follow the models: the reader has ended")
 }
 
-/// Loads, checks and swaps. False if the candidate is unfit.
-async fn take(
-    candidate: &Candidate,
-    runtime: &Runtime,
-    schema: &Arc<Schema>,
-    slot: &ModelSlot,
-) -> bool {
-    let (runtime, schema) = (runtime.clone(), Arc::clone(schema));
-    let (bytes, golden) = (Arc::clone(&candidate.bytes), candidate.manifest.golden.clone());
-    let loaded = tokio::task::spawn_blocking(move || {
-        let model = runtime.load(&bytes).map_err(|error| Chain(&error).to_string())?;
-        candidate::check(&model, &schema, &golden).map_err(|error| Chain(&error).to_string())?;
-        Ok::<_, String>(model)
-    });
-    let version = candidate.manifest.version.0;
-    let digest = candidate.manifest.digest;
-    match loaded.await.unwrap_or_else(|panicked| Err(panicked.to_string())) {
-        Ok(model) => {
-            crash_point("model-checked");
-            slot.serve(candidate, model);
-            crash_point("model-serves");
-            tracing::info!(model.version = version, model.digest = %digest, "model serves");
-            true
+impl Follower {
+    /// A follower as configured.
+    ///
+    /// # Errors
+    /// If a key cannot be read, or the directory of versions cannot be used.
+    pub fn new(
+        config: &HostConfig,
+        schema: Arc<Schema>,
+        runtime: Runtime,
+        progress: Progress,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let disk = Disk::open(&config.models.path, config.models.keep);
+        let disk = disk.context("open the versions in models.path")?;
+        Ok(Self {
+            kafka: config.kafka(),
+            topic: config.topics.models.clone(),
+            model: config.train.model.clone(),
+            trust: Arc::new(config.trust()?),
+            schema,
+            runtime,
+            progress,
+            clock,
+            disk,
+            slot: ModelSlot::default(),
+        })
+    }
+
+    /// Where it puts the model.
+    pub fn slot(&self) -> &ModelSlot {
+        &self.slot
+    }
+
+    /// Serves the version on disk that served last, or the newest before it that is fit: Kafka may be away.
+    pub async fn restore(&self) {
+        let versions = self.disk.versions(&self.trust);
+        for version in versions.iter().filter(|version| version.manifest.model == self.model) {
+            if self.take(version).await {
+                tracing::info!(model.version = version.manifest.version.0, "model is from disk");
+                return;
+            }
         }
-        Err(error) => {
-            tracing::error!(
-                model.version = version, model.digest = %digest, error,
-                "model is unfit and does not serve; the one before it stays"
-            );
-            false
+    }
+
+    /// Follows the topic of models. Ends only with an error.
+    ///
+    /// # Errors
+    /// If Kafka cannot be reached, the topic does not exist or reading fails for good.
+    pub async fn run(&self) -> anyhow::Result<()> {
+        let (kafka, topic, progress) =
+            (self.kafka.clone(), self.topic.clone(), self.progress.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let ends = Consumer::ends(&kafka, &topic)?;
+            let reader = Consumer::reader(&kafka, FOLLOWER, &[topic.as_str()], progress)?;
+            Ok::<_, weir_kafka::KafkaError>((ends, reader))
+        });
+        let (ends, mut reader) = opened.await.context("wait for Kafka")??;
+        let history = ends.iter().map(|&(_, end)| end).max().unwrap_or(0);
+        let mut log = Log::new(&self.model, Arc::clone(&self.trust)).above(self.disk.floor());
+        let mut candidates = VecDeque::new();
+        let mut expiry = tokio::time::interval(EXPIRY_LOOK);
+        loop {
+            let event = tokio::select! {
+                event = reader.next() => event,
+                _ = expiry.tick() => {
+                    self.tell_expired(&log);
+                    continue;
+                }
+            };
+            let records = match event {
+                Some(ConsumerEvent::Records(records)) => records,
+                Some(ConsumerEvent::Assignment(_)) => continue,
+                Some(ConsumerEvent::Failed(reason)) => bail!("follow the models: {reason}"),
+                None => bail!("follow the models: the reader has ended"),
+            };
+            let now = self.clock.now();
+            candidates.extend(records.iter().filter_map(|record| apply(&mut log, record, now)));
+            candidates.retain(|version: &Accepted| version.manifest.stage == Stage::Champion);
+            candidates.drain(..candidates.len().saturating_sub(CANDIDATES_MAX));
+            let Some(last) = records.last() else { continue };
+            let next = last.position.offset + 1;
+            if next < history {
+                // A host that starts must not predict with a version that is long out of service.
+                continue;
+            }
+            // Of several versions only the newest serves; an older one if the newest is unfit.
+            while let Some(version) = candidates.pop_back() {
+                let served = self.slot.version();
+                if served.is_some_and(|served| served == version.manifest.model_ref()) {
+                    candidates.clear();
+                } else if let Err(refusal) = log.may_serve(&version.manifest) {
+                    // Before what has served here. Older ones are so too.
+                    tracing::error!(error = %Chain(&refusal), "version is refused");
+                    candidates.clear();
+                } else if self.take(&version).await {
+                    candidates.clear();
+                }
+            }
+            reader.done(&last.topic, last.position.partition, next, None);
+        }
+    }
+
+    /// An expired version goes on serving: no prediction is worse than one of a model that is known to be old.
+    fn tell_expired(&self, log: &Log) {
+        let Some(champion) = log.champion() else { return };
+        if let Some(expires) = champion.manifest.expires.filter(|end| *end <= self.clock.now()) {
+            let version = champion.manifest.version.0;
+            tracing::error!(model.version = version, %expires, "model has expired and goes on serving");
+        }
+    }
+
+    /// Loads, checks and swaps. False if the version is unfit.
+    async fn take(&self, version: &Accepted) -> bool {
+        let (number, digest) = (version.manifest.version.0, version.manifest.digest);
+        let this = self.clone();
+        let candidate = version.clone();
+        let loaded = tokio::task::spawn_blocking(move || {
+            let bytes = candidate.bytes.as_ref().ok_or("its component did not come before it")?;
+            let model = this.runtime.load(bytes).map_err(|error| Chain(&error).to_string())?;
+            candidate::check(&model, &this.schema, &candidate.manifest.golden)
+                .map_err(|error| Chain(&error).to_string())?;
+            if let Err(error) = this.disk.keep(&candidate) {
+                // It can serve all the same. But after a restart nobody knows that it did.
+                tracing::error!(error = %Chain(&error), "version cannot be kept on disk");
+            }
+            Ok::<_, String>(model)
+        });
+        match loaded.await.unwrap_or_else(|panicked| Err(panicked.to_string())) {
+            Ok(model) => {
+                crash_point("model-checked");
+                self.slot.serve(&version.manifest, model);
+                crash_point("model-serves");
+                tracing::info!(model.version = number, model.digest = %digest, "model serves");
+                true
+            }
+            Err(error) => {
+                tracing::error!(
+                    model.version = number, model.digest = %digest, error,
+                    "model is unfit and does not serve; the one before it stays"
+                );
+                false
+            }
         }
     }
 }

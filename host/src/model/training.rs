@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use weir_events::{Digest, EventTime, ModelVersion, Schema};
-use weir_registry::{Coefficient, Golden, Manifest, Metrics, TrainingRows};
+use weir_registry::{Cause, Coefficient, Golden, Manifest, Metrics, Stage, TrainingRows};
 use weir_runtime::{FitOptions, FitReport, Model, Runtime, Template};
 
 use super::candidate;
@@ -65,6 +65,21 @@ impl Trainer {
         Ok(Self { runtime, template, schema, options })
     }
 
+    /// The digest of the untrained component.
+    pub fn template(&self) -> Digest {
+        Digest::from_bytes(self.template.model().digest())
+    }
+
+    /// What its rows mean.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// What its components run in.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
     /// Fits the rows, oldest first. `left_out` rows more were not usable. Blocks for some milliseconds.
     ///
     /// # Errors
@@ -91,6 +106,13 @@ impl Trainer {
             last_id: end(rows.last()),
             n: rows.len() as u64,
             left_out,
+            ids: if rows.len() <= TrainingRows::IDS_MAX {
+                rows.iter().map(|row| row.id.clone()).collect()
+            } else {
+                Vec::new()
+            },
+            times: None,
+            selection: None,
             digest: digest(rows),
         };
         Ok(Trained {
@@ -103,14 +125,13 @@ impl Trainer {
         })
     }
 
-    /// The manifest of a trained component as the next version of a model.
+    /// The manifest of a trained component, as a champion. Who publishes it gives it its number.
     pub fn manifest(
         &self,
         trained: &Trained,
         model: &str,
-        version: ModelVersion,
         model_time: EventTime,
-        trigger: Option<String>,
+        cause: Cause,
     ) -> Manifest {
         let report = &trained.report;
         let coefficient = |term: &weir_runtime::Term| Coefficient {
@@ -120,14 +141,18 @@ impl Trainer {
         };
         Manifest {
             model: model.to_owned(),
-            version,
+            version: ModelVersion::FIRST,
             digest: Digest::from_bytes(trained.model.digest()),
             size: trained.model.bytes().len() as u64,
+            stage: Stage::Champion,
             model_time,
-            parent: version.0.checked_sub(1).filter(|&parent| parent > 0).map(ModelVersion),
-            template: Digest::from_bytes(self.template.model().digest()),
+            created: model_time,
+            expires: None,
+            parent: None,
+            source: None,
+            template: self.template(),
             formula: self.schema.formula(),
-            trigger,
+            cause,
             rows: trained.rows.clone(),
             levels: trained.levels.clone(),
             coefficients: report.terms.iter().map(coefficient).collect(),
@@ -137,6 +162,8 @@ impl Trainer {
                 sigma: report.sigma,
                 df_residual: report.df_residual,
             },
+            hold_out: None,
+            probation: None,
             golden: trained.golden.clone(),
             retrain_ms: trained.took.as_secs_f64() * 1e3,
         }
@@ -183,7 +210,7 @@ impl Table {
 }
 
 /// The digest over all rows: each id, level and number behind its length, in order.
-fn digest(rows: &[Row]) -> Digest {
+pub(super) fn digest(rows: &[Row]) -> Digest {
     let mut bytes = Vec::with_capacity(rows.len() * 64);
     let mut part = |part: &[u8]| {
         bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
@@ -244,12 +271,11 @@ mod tests {
             (1..30).map(|n| row(n, if n % 2 == 0 { "a" } else { "b" }, 1.0)).collect();
         let [first, second] = [trainer(), trainer()].map(|trainer| {
             let trained = trainer.train(&rows, 0).expect("fits");
-            let manifest =
-                trainer.manifest(&trained, "weight", ModelVersion(2), EventTime::EPOCH, None);
+            let manifest = trainer.manifest(&trained, "weight", EventTime::EPOCH, Cause::file());
             Manifest { retrain_ms: 0.0, ..manifest }
         });
         assert_eq!(first, second);
-        assert_eq!((first.parent, first.golden.len()), (Some(ModelVersion(1)), 6));
+        assert_eq!((first.rows.ids.len(), first.golden.len()), (29, 6));
     }
 
     #[test]

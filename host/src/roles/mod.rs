@@ -70,7 +70,7 @@ pub(crate) fn topics(roles: &BTreeSet<Role>, names: &TopicNames) -> Vec<String> 
             }
             Role::Sink => uses(&[], &[&names.joined]),
             Role::Drift => uses(&[&names.joined, &names.window, &names.trigger], &[]),
-            Role::Train => uses(&[&names.models], &[&names.trigger]),
+            Role::Train => uses(&[&names.models], &[&names.trigger, &names.request]),
         }
     }
     topics.into_iter().collect()

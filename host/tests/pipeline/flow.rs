@@ -54,7 +54,7 @@ async fn a_drift_is_seen_and_learned() {
     let versions = line.versions().await;
     let [first, second] = &versions[..] else { panic!("{versions:?}") };
     assert_eq!((first.version, second.version), (ModelVersion(1), ModelVersion(2)));
-    assert_eq!((second.parent, second.trigger.as_ref()), (Some(first.version), Some(&trigger.id)));
+    assert_eq!((second.parent, second.cause.id.as_ref()), (Some(first.version), Some(&trigger.id)));
     assert_eq!((second.rows.first_id.as_str(), second.rows.last_id.as_str()), ("11", "60"));
     assert_eq!((second.rows.n, second.rows.left_out), (50, 0));
     assert_eq!(second.levels, ["salmon", "walleye"]);

@@ -254,7 +254,7 @@ async fn a_trigger_for_an_unknown_row_holds_up_nothing() {
     line.pass(&fish(30..31, "walleye")).await;
     line.settled().await;
     let versions = line.versions().await;
-    let answered: Vec<_> = versions.iter().map(|manifest| manifest.trigger.as_deref()).collect();
+    let answered: Vec<_> = versions.iter().map(|manifest| manifest.cause.id.as_deref()).collect();
     assert_eq!(answered, [None, Some("window-mean/2026-01-05T08:00:00Z")]);
     host.stop().await;
 }

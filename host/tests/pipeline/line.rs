@@ -2,6 +2,7 @@
 //! its topics hold in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use weir_host::model::{Catalog, Row, Trained, Trainer};
 use weir_host::store::{RedbStore, TrainingStore};
 use weir_host::{Control, HostConfig};
 use weir_kafka::{Consumer, ConsumerEvent, NewRecord, Producer, Progress, Record};
-use weir_registry::{Log, Manifest};
+use weir_registry::{Cause, Log, Manifest, SecretKey};
 use weir_runtime::Runtime;
 use weir_service::{EventClock, Shutdown};
 
@@ -32,6 +33,11 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// When versions are made, by the clock of these tests.
 pub(crate) fn now() -> EventTime {
     "2026-01-05T09:00:00Z".parse().expect("a time")
+}
+
+/// The key that signs the versions of these tests.
+pub(crate) fn signing_key() -> SecretKey {
+    SecretKey::from_seed(&[42; 32])
 }
 
 pub(crate) struct Line {
@@ -60,6 +66,13 @@ impl Line {
         config.kafka.brokers = kafka.brokers();
         config.kafka.settings = EmbeddedKafka::settings();
         config.store.path = folder.path().join("training.redb");
+        config.models.path = PathBuf::new();
+        config.always_promote();
+        let key = signing_key();
+        let (secret, public) = (folder.path().join("key.pem"), folder.path().join("key.pub"));
+        std::fs::write(&secret, key.to_pem()).expect("written");
+        std::fs::write(&public, key.public().to_pem()).expect("written");
+        (config.train.key_file, config.trust.keys) = (secret, vec![public]);
         let progress = Progress::default();
         let producer = Producer::new(&config.kafka(), progress.clone()).expect("starts");
         Self { config, progress, producer, folder, _kafka: kafka }
@@ -137,7 +150,9 @@ impl Line {
     pub(crate) async fn catalog(&self) -> Catalog {
         let (kafka, producer) = (self.config.kafka(), self.producer.clone());
         let (topic, model) = (&self.config.topics.models, &self.config.train.model);
-        soon("the catalog", Catalog::open(&kafka, producer, topic, model)).await.expect("opens")
+        let (trust, key) = (self.config.trust().expect("valid"), Some(Arc::new(signing_key())));
+        let opened = Catalog::open(&kafka, producer, topic, model, trust, key);
+        soon("the catalog", opened).await.expect("opens")
     }
 
     /// Publishes the next version, trained with these rows.
@@ -146,10 +161,10 @@ impl Line {
         let trained = trainer.train(rows, 0).expect("fits");
         let mut catalog = self.catalog().await;
         let model = &self.config.train.model;
-        let describe = |version| trainer.manifest(&trained, model, version, now(), None);
-        let published = soon("a version", catalog.publish(trained.model.bytes(), describe)).await;
+        let manifest = trainer.manifest(&trained, model, now(), Cause::file());
+        let published = soon("a version", catalog.publish(trained.model.bytes(), manifest)).await;
         let manifest = published.expect("published").manifest;
-        (trained, manifest)
+        (trained, Arc::unwrap_or_clone(manifest))
     }
 
     /// Everything that a topic holds, partition by partition.
@@ -208,10 +223,12 @@ impl Line {
 
     /// The versions that a reader of the topic of models accepts.
     pub(crate) async fn versions(&self) -> Vec<Manifest> {
-        let mut log = Log::new(&self.config.train.model);
+        let trust = Arc::new(self.config.trust().expect("valid"));
+        let mut log = Log::new(&self.config.train.model, trust);
         let mut apply = |record: &Record| {
             let key = record.key_text().expect("a key");
-            log.apply(key, record.payload.as_deref()).ok().flatten().map(|c| c.manifest)
+            let applied = log.apply(key, record.payload.as_deref(), EventTime::EPOCH);
+            applied.ok().flatten().map(|accepted| Arc::unwrap_or_clone(accepted.manifest))
         };
         self.records(&self.config.topics.models).await.iter().filter_map(&mut apply).collect()
     }

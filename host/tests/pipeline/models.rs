@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use weir_events::{Digest, ModelVersion, Schema, SchemaConfig};
-use weir_host::model::{ModelSlot, Trained, Trainer, follow};
-use weir_registry::{Manifest, RecordKey};
+use weir_host::model::{Follower, Trained, Trainer};
+use weir_registry::{Cause, Envelope, Manifest, RecordKey};
 use weir_runtime::Runtime;
+use weir_service::EventClock;
 
 use crate::fish::{Event, fish, training_rows};
-use crate::line::{Line, now, soon};
+use crate::line::{Line, now, signing_key, soon};
 
 impl Line {
     /// Writes a component and a manifest as they are, right or wrong.
@@ -20,8 +21,9 @@ impl Line {
             payload,
         };
         let blob = record(RecordKey::Blob(manifest.digest), component.to_vec());
-        let key = RecordKey::Manifest(manifest.model.clone());
-        let events = [blob, record(key, manifest.to_bytes())];
+        let key = RecordKey::Manifest(manifest.model.clone(), manifest.version);
+        let envelope = Envelope::seal(manifest, Some(&signing_key()));
+        let events = [blob, record(key, envelope.to_bytes())];
         self.write(&self.config.topics.models, &events).await;
     }
 
@@ -38,7 +40,8 @@ impl Line {
 }
 
 fn manifest_of(trainer: &Trainer, trained: &Trained, version: u64) -> Manifest {
-    trainer.manifest(trained, "weight", ModelVersion(version), now(), None)
+    let manifest = trainer.manifest(trained, "weight", now(), Cause::file());
+    Manifest { version: ModelVersion(version), ..manifest }
 }
 
 /// Each is passed over, the old version serves on, and the next good one takes over.
@@ -108,19 +111,20 @@ async fn concurrent_publications_have_distinct_versions() {
     for round in 0..10 {
         let publications = soon("both publications", async {
             tokio::join!(
-                first.publish(left.model.bytes(), |v| manifest_of(&trainer, &left, v.0)),
-                second.publish(right.model.bytes(), |v| manifest_of(&trainer, &right, v.0)),
+                first.publish(left.model.bytes(), manifest_of(&trainer, &left, 1)),
+                second.publish(right.model.bytes(), manifest_of(&trainer, &right, 1)),
             )
         });
         let (left, right) = publications.await;
         let [left, right] =
             [left, right].map(|publication| publication.expect("published").manifest);
+        let (left, right) = (&*left, &*right);
         let mut numbers = [left.version.0, right.version.0];
         numbers.sort_unstable();
         assert_eq!(numbers, [2 * round + 1, 2 * round + 2]);
         let versions = line.versions().await;
         assert_eq!(versions.len() as u64, 2 * round + 2, "each is published once");
-        assert!(versions.contains(&left) && versions.contains(&right));
+        assert!(versions.contains(left) && versions.contains(right));
     }
 }
 
@@ -134,17 +138,16 @@ async fn the_newest_version_is_the_first_to_serve() {
     let mut catalog = line.catalog().await;
     // More than one fetch brings: a component has about 70 kB, a fetch at most 1 MB of a partition.
     for _ in 0..30 {
-        let describe = |version: ModelVersion| manifest_of(&trainer, &trained, version.0);
-        let published = catalog.publish(trained.model.bytes(), describe);
+        let manifest = manifest_of(&trainer, &trained, 1);
+        let published = catalog.publish(trained.model.bytes(), manifest);
         soon("a version", published).await.expect("published");
     }
-    let slot = ModelSlot::default();
     let runtime = Runtime::new(line.config.limits().expect("valid")).expect("starts");
-    let following = tokio::spawn({
-        let (kafka, topic) = (line.config.kafka(), line.config.topics.models.clone());
-        let (schema, slot, progress) = (line.schema(), slot.clone(), line.progress.clone());
-        async move { follow(kafka, topic, "weight", runtime, schema, slot, progress).await }
-    });
+    let (schema, progress) = (line.schema(), line.progress.clone());
+    let clock = Arc::new(EventClock::new(now()));
+    let follower = Follower::new(&line.config, schema, runtime, progress, clock).expect("starts");
+    let slot = follower.slot().clone();
+    let following = tokio::spawn(async move { follower.run().await });
     soon("a model", slot.ready()).await;
     let active = slot.slot().load().expect("a model");
     assert_eq!(active.tag.model.version, ModelVersion(30));
@@ -158,10 +161,10 @@ async fn a_trigger_is_answered_once() {
     let rows = training_rows(&["salmon"]);
     let (trained, _) = line.publish(&rows).await;
     let trainer = line.trainer(line.schema());
-    let trigger = || Some("window-mean/2026-01-05T08:00:00Z".to_owned());
+    let cause = || Cause::trigger("window-mean/2026-01-05T08:00:00Z");
     for mut catalog in [line.catalog().await, line.catalog().await] {
-        let describe = |version| trainer.manifest(&trained, "weight", version, now(), trigger());
-        let published = catalog.publish(trained.model.bytes(), describe);
+        let manifest = trainer.manifest(&trained, "weight", now(), cause());
+        let published = catalog.publish(trained.model.bytes(), manifest);
         let published = soon("a version", published).await.expect("published");
         assert_eq!(published.manifest.version, ModelVersion(2));
     }

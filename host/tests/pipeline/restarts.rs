@@ -79,7 +79,7 @@ fn assert_exactly_once(outcome: &Outcome, stream: &[Fish]) {
     assert_eq!(ids, stream.iter().map(Fish::id).collect());
     assert!(outcome.unmatched.is_empty(), "{:?}", outcome.unmatched);
     assert_eq!(outcome.stored, stream.len() as u64);
-    let answered: Vec<_> = outcome.versions.iter().filter_map(|v| v.trigger.clone()).collect();
+    let answered: Vec<_> = outcome.versions.iter().filter_map(|v| v.cause.id.clone()).collect();
     let distinct: BTreeSet<_> = answered.iter().cloned().collect();
     assert_eq!(answered.len(), distinct.len(), "a trigger is answered once: {answered:?}");
     assert_eq!(distinct, outcome.triggers.keys().cloned().collect());

@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use weir_events::WindowClosed;
-use weir_registry::Manifest;
+use weir_registry::{CauseKind, Manifest, Stage};
 
 use crate::show;
 
@@ -77,8 +77,20 @@ impl Live {
     pub(crate) fn version(&mut self, manifest: &Manifest) {
         let (version, rows) = (manifest.version, &manifest.rows);
         let digest = manifest.digest.short();
+        if manifest.stage != Stage::Champion {
+            let reason = manifest.cause.reason.as_deref().unwrap_or("it is compared first");
+            let (stage, reason) = (manifest.stage.as_str(), show::text(reason, 120));
+            self.line(&format!("{INDENT}{version} is a {stage} version: {reason}"));
+            return;
+        }
         self.serving = format!("{version} serves");
-        let line = if manifest.trigger.is_some() {
+        let line = if let Some(source) = manifest.source {
+            let why = manifest.cause.reason.as_deref().unwrap_or(manifest.cause.kind.as_str());
+            format!(
+                "{version} serves, which is {source} (sha256:{digest}): {}",
+                show::text(why, 120)
+            )
+        } else if manifest.cause.kind == CauseKind::Trigger {
             let (first, last) = (show::text(&rows.first_id, 16), show::text(&rows.last_id, 16));
             let took = manifest.retrain_ms;
             format!(

@@ -30,6 +30,7 @@ use weir_agent::{Backlog, Pace, Parts, Speed};
 use weir_events::Epoch;
 use weir_host::model::{Catalog, Trained, Trainer};
 use weir_kafka::Producer;
+use weir_registry::{Cause, Log};
 use weir_runtime::Runtime;
 use weir_service::{Clock as _, EXIT_FAILED};
 
@@ -95,9 +96,10 @@ async fn run(
     let (end_observer, mut observer) = {
         let (kafka, topics) = (stack.host.kafka(), stack.host.topics.clone());
         let (schema, progress) = (Arc::new(stack.host.schema()?), stack.progress.clone());
-        let (model, out) = (stack.host.train.model.clone(), input.out.clone());
+        let trust = Arc::new(stack.host.trust()?);
+        let (models, out) = (Log::new(&stack.host.train.model, trust), input.out.clone());
         let started = tokio::task::spawn_blocking(move || {
-            Observer::start(&kafka, topics, schema, &model, progress, live, out)
+            Observer::start(&kafka, topics, schema, models, progress, live, out)
         });
         let (end, ended) = oneshot::channel();
         (end, tokio::spawn(started.await??.run(ended)))
@@ -139,10 +141,11 @@ async fn publish(stack: &Stack, trainer: &Trainer, trained: &Trained) -> anyhow:
     let host = &stack.host;
     let producer = Producer::new(&host.kafka(), stack.progress.clone())?;
     let (topic, model) = (&host.topics.models, &host.train.model);
-    let mut catalog = Catalog::open(&host.kafka(), producer, topic, model).await?;
-    let now = stack.clock.now();
-    let describe = |version| trainer.manifest(trained, model, version, now, None);
-    catalog.publish(trained.model.bytes(), describe).await?;
+    let key = host.signing_key()?.map(Arc::new);
+    let mut catalog =
+        Catalog::open(&host.kafka(), producer, topic, model, host.trust()?, key).await?;
+    let manifest = trainer.manifest(trained, model, stack.clock.now(), Cause::file());
+    catalog.publish(trained.model.bytes(), manifest).await?;
     Ok(())
 }
 

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use tokio::sync::oneshot;
 use weir_events::{
-    EventId, Joined, Key, Missing, ModelVersion, Outcome, Schema, Side, TopicNames, Unjoined,
-    UnjoinedReason, WindowClosed, headers,
+    EventId, EventTime, Joined, Key, Missing, ModelVersion, Outcome, Schema, Side, TopicNames,
+    Unjoined, UnjoinedReason, WindowClosed, headers,
 };
 use weir_kafka::{Consumer, ConsumerEvent, KafkaConfig, Progress, Record};
-use weir_registry::Log;
+use weir_registry::{Accepted, Log};
 
 use super::live::Live;
 use super::results::{Predicted, Results, Version};
@@ -40,7 +40,7 @@ impl Observer {
         kafka: &KafkaConfig,
         topics: TopicNames,
         schema: Arc<Schema>,
-        model: &str,
+        models: Log,
         progress: Progress,
         live: Live,
         out: Option<PathBuf>,
@@ -59,7 +59,7 @@ impl Observer {
             reader,
             schema,
             topics,
-            models: Log::new(model),
+            models,
             live,
             out,
             results: Results::default(),
@@ -170,18 +170,15 @@ impl Observer {
 
     fn model(&mut self, record: &Record) -> anyhow::Result<()> {
         let key = record.key_text().unwrap_or_default();
-        let Some(candidate) = self.models.apply(key, record.payload.as_deref())? else {
-            return Ok(());
-        };
-        if let Some(folder) = &self.out {
-            let file = folder.join(format!("{}.wasm", candidate.manifest.version));
-            std::fs::write(&file, &candidate.bytes)
-                .with_context(|| format!("write {}", file.display()))?;
+        let applied = self.models.apply(key, record.payload.as_deref(), EventTime::EPOCH)?;
+        let Some(Accepted { manifest, bytes, .. }) = applied else { return Ok(()) };
+        if let Some((folder, bytes)) = self.out.as_ref().zip(bytes) {
+            let file = folder.join(format!("{}.wasm", manifest.version));
+            std::fs::write(&file, bytes).with_context(|| format!("write {}", file.display()))?;
         }
-        self.live.version(&candidate.manifest);
-        self.results
-            .versions
-            .push(Version { manifest: candidate.manifest, first_id_predicted: None });
+        self.live.version(&manifest);
+        let manifest = Arc::unwrap_or_clone(manifest);
+        self.results.versions.push(Version { manifest, first_id_predicted: None });
         Ok(())
     }
 

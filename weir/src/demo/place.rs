@@ -132,6 +132,10 @@ impl Settings {
         bridge.acks.interval = std::time::Duration::from_millis(5);
         // Training rows in a file would outlive the run, and mix with those of the next.
         host.store.path = PathBuf::new();
+        host.models.path = PathBuf::new();
+        if !file.host.contains_key("promotion") {
+            host.always_promote();
+        }
         Ok(Self { agent, bridge, host })
     }
 

@@ -1,7 +1,7 @@
 //! Runs made up for the tests of the demo's output.
 
 use weir_events::{Digest, EventTime, Key, ModelVersion, WindowClosed, relative_error};
-use weir_registry::{Coefficient, Manifest, Metrics, TrainingRows};
+use weir_registry::{Cause, Coefficient, Manifest, Metrics, Stage, TrainingRows};
 
 use super::results::{Counts, Predicted, Results, Version};
 
@@ -47,15 +47,22 @@ pub(crate) fn version(number: u64, rows: Option<(u64, u64)>) -> Version {
         digest,
         size: 80_000,
         model_time: measured_at(last),
+        stage: Stage::Champion,
+        created: measured_at(last),
+        expires: None,
         parent: None,
+        source: None,
         template: Digest::of(b"template"),
         formula: "Weight ~ Length + Height + Species".to_owned(),
-        trigger: rows.map(|_| format!("window-error/{number}")),
+        cause: rows.map_or_else(Cause::file, |_| Cause::trigger(&format!("window-error/{number}"))),
         rows: TrainingRows {
             first_id: first.to_string(),
             last_id: last.to_string(),
             n: last - first + 1,
             left_out: 0,
+            ids: Vec::new(),
+            times: None,
+            selection: None,
             digest: Digest::of(b"rows"),
         },
         levels,
@@ -66,6 +73,8 @@ pub(crate) fn version(number: u64, rows: Option<(u64, u64)>) -> Version {
             sigma: Some(0.1419),
             df_residual: 46,
         },
+        hold_out: None,
+        probation: None,
         golden: Vec::new(),
         retrain_ms: 12.34,
     };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 use weir_agent::AgentConfig;
 use weir_bridge::{BridgeConfig, BridgeCounters};
@@ -14,6 +15,7 @@ use weir_kafka::{Admin, Consumer, KafkaConfig, Progress};
 use weir_service::{EventClock, Shutdown};
 
 use super::place::{Place, Run, Settings};
+use crate::model::keygen;
 use crate::topics;
 
 /// Brokers and services.
@@ -28,6 +30,17 @@ pub(crate) struct Stack {
     bridge_config: BridgeConfig,
     services: JoinSet<anyhow::Result<()>>,
     servers: Servers,
+    /// The key that signs the run's versions, for as long as the run lives.
+    _keys: Option<TempDir>,
+}
+
+/// Makes a key for one run.
+fn make_keys(host: &mut HostConfig) -> anyhow::Result<TempDir> {
+    let folder = tempfile::tempdir().context("make a folder for the run's key")?;
+    let files = keygen::make(&folder.path().join("demo"))?;
+    host.train.key_file = files.secret;
+    host.trust.keys = vec![files.public];
+    Ok(folder)
 }
 
 /// What the services use.
@@ -63,8 +76,14 @@ impl Stack {
                 Servers::Real(run)
             }
         };
-        let Settings { agent, bridge, host } = settings;
+        let Settings { agent, bridge, mut host } = settings;
+        let keys = if host.trust.keys.is_empty() && !host.trust.allow_unsigned {
+            Some(make_keys(&mut host)?)
+        } else {
+            None
+        };
         Ok(Self {
+            _keys: keys,
             agent,
             host,
             clock: EventClock::new(start),

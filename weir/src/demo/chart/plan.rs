@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use weir_events::{EventTime, ModelVersion};
+use weir_registry::CauseKind;
 
 use crate::show;
 
@@ -150,7 +151,7 @@ fn subtitle(results: &Results) -> String {
     let triggered = results.windows.iter().filter(|window| window.triggered).count();
     let [triggered, all] = [triggered, results.windows.len()].map(|n| show::count(n as u64));
     parts.push(format!("{triggered} of {all} windows above the threshold"));
-    let retrained = |version: &&Version| version.manifest.trigger.is_some();
+    let retrained = |version: &&Version| version.manifest.cause.kind == CauseKind::Trigger;
     match results.versions.iter().filter(retrained).count() {
         0 => parts.push("not retrained".to_owned()),
         1 => parts.push("retrained once".to_owned()),
@@ -274,7 +275,7 @@ fn trainings(results: &Results) -> Vec<Training> {
         .collect();
     let retrained = results.versions.iter().map(|version| &version.manifest);
     retrained
-        .filter(|manifest| manifest.trigger.is_some())
+        .filter(|manifest| manifest.cause.kind == CauseKind::Trigger)
         .filter_map(|manifest| {
             let rows = &manifest.rows;
             let last = *numbers.get(rows.last_id.as_str())?;
