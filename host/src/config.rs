@@ -10,7 +10,7 @@ use weir_kafka::KafkaConfig;
 use weir_registry::{KeyId, Policy, Rules};
 use weir_runtime::{FitOptions, Limits};
 use weir_service::{ConfigError, Security, config};
-use weir_stream::{Closing, JoinConfig, TumblingMeanConfig, UnseenLevelConfig};
+use weir_stream::{Closing, ComparisonConfig, JoinConfig, TumblingMeanConfig, UnseenLevelConfig};
 
 /// The complete defaults, with comments.
 pub const DEFAULTS: &str = include_str!("../weir-host.toml");
@@ -414,6 +414,11 @@ impl HostConfig {
         self.promotion.policy = Policy::Always;
         self.promotion.shadow_rows = 0;
         self.promotion.probation_rows = 0;
+    }
+
+    pub(crate) fn comparison(&self) -> ComparisonConfig {
+        let PromotionSection { shadow_rows, probation_rows, .. } = self.promotion;
+        ComparisonConfig { shadow_rows, probation_rows }
     }
 
     pub(crate) fn unseen_level(&self) -> UnseenLevelConfig {

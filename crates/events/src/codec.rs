@@ -16,8 +16,8 @@ use crate::decode::{EventKind, Source};
 use crate::id::{EventId, Key};
 use crate::model::ModelRef;
 use crate::records::{
-    Joined, Measurement, Missing, Outcome, Prediction, RowPosition, Side, Trigger, Unjoined,
-    UnjoinedReason, WindowClosed,
+    Joined, Measurement, Missing, Outcome, Prediction, RowPosition, Shadow, Side, Trigger,
+    Unjoined, UnjoinedReason, WindowClosed,
 };
 use crate::rejection::{Reason, Rejection};
 use crate::schema::Schema;
@@ -35,6 +35,7 @@ impl Schema {
         insert_model(&mut inner, &prediction.model);
         insert_reason(&mut inner, prediction.outcome);
         json.insert("Prediction".into(), inner.into());
+        self.insert_shadow(&mut json, prediction.shadow);
         bytes(&json)
     }
 
@@ -52,13 +53,13 @@ impl Schema {
             ));
         };
         let outcome = outcome(inner, &self.target)?;
-        let model = model(inner)?;
-        Ok(Prediction { measurement: decoded.into_measurement(id), outcome, model })
+        let (model, shadow) = (model(inner)?, self.shadow(&decoded.json)?);
+        Ok(Prediction { measurement: decoded.into_measurement(id), outcome, model, shadow })
     }
 
     /// The JSON form of a joined row.
     pub fn encode_joined(&self, row: &Joined) -> Vec<u8> {
-        let Prediction { measurement, outcome, model } = &row.prediction;
+        let Prediction { measurement, outcome, model, shadow } = &row.prediction;
         let mut json = Object::new();
         json.insert("Key".into(), json!(measurement.key));
         json.extend(self.measurement_fields(measurement));
@@ -70,6 +71,7 @@ impl Schema {
         json.insert(self.timestamp.clone(), json!(row.time));
         json.insert("MeasuredAt".into(), json!(measurement.time));
         json.insert("Id".into(), json!(measurement.id));
+        self.insert_shadow(&mut json, *shadow);
         bytes(&json)
     }
 
@@ -91,7 +93,8 @@ impl Schema {
             return Err(Rejection::new(Reason::TargetNotPositive, detail));
         }
         let error = field(&json, "Error")?;
-        let prediction = Prediction { measurement, outcome, model: model(&json)? };
+        let (model, shadow) = (model(&json)?, self.shadow(&json)?);
+        let prediction = Prediction { measurement, outcome, model, shadow };
         Ok(Joined { prediction, actual, time, error })
     }
 
@@ -160,6 +163,23 @@ impl Schema {
             json.insert(name.clone(), json!(value));
         }
         json
+    }
+
+    /// `Shadow {Weight, ModelVersion, ModelDigest}`, if there is one.
+    fn insert_shadow(&self, json: &mut Object, shadow: Option<Shadow>) {
+        let Some(Shadow { value, version, digest }) = shadow else { return };
+        let shadow =
+            json!({ &*self.target: value, "ModelVersion": version, "ModelDigest": digest });
+        json.insert("Shadow".into(), shadow);
+    }
+
+    fn shadow(&self, json: &Object) -> Result<Option<Shadow>, Rejection> {
+        let Some(Value::Object(shadow)) = json.get("Shadow") else { return Ok(None) };
+        Ok(Some(Shadow {
+            value: field(shadow, &self.target)?,
+            version: field(shadow, "ModelVersion")?,
+            digest: field(shadow, "ModelDigest")?,
+        }))
     }
 
     fn trigger_ends(&self) -> [String; 2] {
@@ -325,7 +345,10 @@ mod tests {
             time: time("2026-01-05T07:00:00Z"),
         };
         let error = outcome.value().map(|value| crate::round::relative_error(value, 4.5));
-        let prediction = Prediction { measurement, outcome, model };
+        let shadow =
+            Shadow { value: None, version: ModelVersion(3), digest: Digest::of(b"shadow") };
+        let shadow = outcome.value().map(|value| Shadow { value: Some(value / 3.0), ..shadow });
+        let prediction = Prediction { measurement, outcome, model, shadow };
         Joined { prediction, actual: 4.5, time: time("2026-01-05T08:00:10Z"), error }
     }
 

@@ -30,7 +30,7 @@ pub use formula::{Formula, FormulaError};
 pub use id::{EventId, EventIdError, Key};
 pub use model::{Digest, DigestError, ModelRef, ModelVersion};
 pub use records::{
-    Joined, Measurement, Missing, Outcome, Prediction, RowPosition, Side, Target, Trigger,
+    Joined, Measurement, Missing, Outcome, Prediction, RowPosition, Shadow, Side, Target, Trigger,
     Unjoined, UnjoinedReason, WindowClosed,
 };
 pub use rejection::{Reason, Rejection};

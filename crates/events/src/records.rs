@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::id::{EventId, Key};
-use crate::model::ModelRef;
+use crate::model::{Digest, ModelRef, ModelVersion};
 use crate::time::EventTime;
 
 /// The cheap numbers of one event, measured first.
@@ -87,6 +87,19 @@ pub struct Prediction {
     pub outcome: Outcome,
     /// The model that did.
     pub model: ModelRef,
+    /// What another version says; none if there is none beside the one that serves.
+    pub shadow: Option<Shadow>,
+}
+
+/// What a version that does not serve predicts from the same measurement. It is recorded, to compare them.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Shadow {
+    /// The number; none if it has no answer.
+    pub value: Option<f64>,
+    /// Its number.
+    pub version: ModelVersion,
+    /// The digest of its component.
+    pub digest: Digest,
 }
 
 /// A prediction joined with the target that was measured later. A training row.

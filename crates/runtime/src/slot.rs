@@ -57,6 +57,13 @@ impl<T> Slot<T> {
         self.current.load_full()
     }
 
+    /// Takes the entry out of service, and forgets the one before.
+    pub fn clear(&self) {
+        let mut previous = self.previous();
+        self.current.store(None);
+        *previous = None;
+    }
+
     /// Puts the previous entry back into service and returns it. None, and no change, if there is
     /// no previous entry, so that of two calls only the first does something.
     pub fn restore(&self) -> Option<Arc<Active<T>>> {

@@ -37,7 +37,8 @@ fn events() -> Vec<(Prediction, Target)> {
         let features = vec![30.0, 12.0];
         let measurement =
             Measurement { id: id(number, 0), key: key(number), time, features, level: None };
-        let prediction = Prediction { measurement, outcome: Outcome::Value(1.0), model };
+        let prediction =
+            Prediction { measurement, outcome: Outcome::Value(1.0), model, shadow: None };
         let target = Target { id: id(number, 1), key: key(number - lag), time, value: 1.1 };
         (prediction, target)
     };

@@ -40,12 +40,14 @@ pub struct Active {
 #[derive(Clone, Debug)]
 pub struct ModelSlot {
     slot: Arc<Slot<Active>>,
+    shadow: Arc<Slot<Active>>,
     ready: watch::Sender<bool>,
 }
 
 impl Default for ModelSlot {
     fn default() -> Self {
-        Self { slot: Arc::new(Slot::empty()), ready: watch::Sender::new(false) }
+        let shadow = Arc::new(Slot::empty());
+        Self { slot: Arc::new(Slot::empty()), shadow, ready: watch::Sender::new(false) }
     }
 }
 
@@ -53,6 +55,11 @@ impl ModelSlot {
     /// The slot for workers.
     pub fn slot(&self) -> &Arc<Slot<Active>> {
         &self.slot
+    }
+
+    /// The slot of the version that predicts beside the one that serves.
+    pub fn shadow(&self) -> &Arc<Slot<Active>> {
+        &self.shadow
     }
 
     /// Waits until there is a model.
@@ -68,13 +75,19 @@ impl ModelSlot {
     }
 
     fn serve(&self, manifest: &Manifest, model: weir_runtime::Model) {
-        let levels = &model.description().levels;
-        let codes =
-            levels.iter().zip(0..).map(|(level, code)| (level.as_str().into(), code)).collect();
-        let active = Active { model: manifest.model_ref(), codes };
-        self.slot.store(Arc::new(weir_runtime::Active { model, tag: active }));
+        // Never beside itself.
+        self.shadow.clear();
+        self.slot.store(Arc::new(active(manifest, model)));
         self.ready.send_replace(true);
     }
+}
+
+/// What a slot holds.
+fn active(manifest: &Manifest, model: weir_runtime::Model) -> weir_runtime::Active<Active> {
+    let levels = &model.description().levels;
+    let codes = levels.iter().zip(0..).map(|(level, code)| (level.as_str().into(), code)).collect();
+    let tag = Active { model: manifest.model_ref(), codes };
+    weir_runtime::Active { model, tag }
 }
 
 /// Keeps the newest version of a model in the slot.
@@ -198,7 +211,35 @@ impl Follower {
                     candidates.clear();
                 }
             }
+            self.accompany(&log).await;
             reader.done(&last.topic, last.position.partition, next, None);
+        }
+    }
+
+    /// Lets the challenger predict beside the champion, or in a probation the version before.
+    async fn accompany(&self, log: &Log) {
+        let champion = log.champion().map(|champion| &champion.manifest);
+        let serves = champion.is_some_and(|it| self.slot.version() == Some(it.model_ref()));
+        let before = || log.get(champion?.probation?);
+        let wanted = log.challenger().or_else(before).filter(|_| serves);
+        let beside = self.slot.shadow.load().map(|active| active.tag.model);
+        if beside == wanted.map(|wanted| wanted.manifest.model_ref()) {
+            return;
+        }
+        self.slot.shadow.clear();
+        let Some(wanted) = wanted else { return };
+        let version = wanted.manifest.version.0;
+        match self.load(wanted, false).await {
+            Ok(model) => {
+                self.slot.shadow.store(Arc::new(active(&wanted.manifest, model)));
+                tracing::info!(
+                    model.version = version,
+                    "model predicts beside the one that serves"
+                );
+            }
+            Err(error) => {
+                tracing::error!(model.version = version, error, "model beside is unfit");
+            }
         }
     }
 
@@ -214,20 +255,7 @@ impl Follower {
     /// Loads, checks and swaps. False if the version is unfit.
     async fn take(&self, version: &Accepted) -> bool {
         let (number, digest) = (version.manifest.version.0, version.manifest.digest);
-        let this = self.clone();
-        let candidate = version.clone();
-        let loaded = tokio::task::spawn_blocking(move || {
-            let bytes = candidate.bytes.as_ref().ok_or("its component did not come before it")?;
-            let model = this.runtime.load(bytes).map_err(|error| Chain(&error).to_string())?;
-            candidate::check(&model, &this.schema, &candidate.manifest.golden)
-                .map_err(|error| Chain(&error).to_string())?;
-            if let Err(error) = this.disk.keep(&candidate) {
-                // It can serve all the same. But after a restart nobody knows that it did.
-                tracing::error!(error = %Chain(&error), "version cannot be kept on disk");
-            }
-            Ok::<_, String>(model)
-        });
-        match loaded.await.unwrap_or_else(|panicked| Err(panicked.to_string())) {
+        match self.load(version, true).await {
             Ok(model) => {
                 crash_point("model-checked");
                 self.slot.serve(&version.manifest, model);
@@ -243,5 +271,22 @@ impl Follower {
                 false
             }
         }
+    }
+
+    /// Loads and checks a version, and keeps it on disk if it is to serve.
+    async fn load(&self, version: &Accepted, serves: bool) -> Result<weir_runtime::Model, String> {
+        let (this, version) = (self.clone(), version.clone());
+        let loaded = tokio::task::spawn_blocking(move || {
+            let bytes = version.bytes.as_ref().ok_or("its component did not come before it")?;
+            let model = this.runtime.load(bytes).map_err(|error| Chain(&error).to_string())?;
+            candidate::check(&model, &this.schema, &version.manifest.golden)
+                .map_err(|error| Chain(&error).to_string())?;
+            if serves && let Err(error) = this.disk.keep(&version) {
+                // It can serve all the same. But after a restart nobody knows that it did.
+                tracing::error!(error = %Chain(&error), "version cannot be kept on disk");
+            }
+            Ok(model)
+        });
+        loaded.await.unwrap_or_else(|panicked| Err(panicked.to_string()))
     }
 }

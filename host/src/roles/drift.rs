@@ -10,8 +10,12 @@ use anyhow::bail;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use weir_kafka::{Assignment, Consumer, KafkaError, Partition, Record, Resume};
+use weir_registry::{Action, Request};
 use weir_service::crash_point;
-use weir_stream::{Checkpoint, DetectorOutput, Detectors, IdleWatch, TumblingMean, UnseenLevel};
+use weir_stream::{
+    Checkpoint, Compared, Comparison, DetectorOutput, Detectors, IdleWatch, TumblingMean,
+    UnseenLevel,
+};
 
 use super::{Context, Input, Work, stands_by};
 use crate::config::Role;
@@ -83,7 +87,9 @@ impl<'a> Watcher<'a> {
     fn new(context: &'a Context, assigned: &[(Partition, Option<Resume>)]) -> Self {
         let window = TumblingMean::new(context.config.window(assigned.len()));
         let unseen_level = UnseenLevel::new(context.config.unseen_level());
-        let mut detectors = Detectors::new(vec![Box::new(window), Box::new(unseen_level)]);
+        let comparison = Comparison::new(context.config.comparison());
+        let mut detectors =
+            Detectors::new(vec![Box::new(window), Box::new(unseen_level), Box::new(comparison)]);
         let numbers: Vec<i32> = assigned.iter().map(|(partition, _)| partition.partition).collect();
         detectors.assign(&numbers);
         let mut partitions = BTreeMap::new();
@@ -206,6 +212,21 @@ async fn write(
             tracing::info!(trigger = trigger.id, rows = trigger.rows, "retraining is asked for");
             let payload = context.schema.encode_trigger(&trigger);
             outputs.result(&context.topics().trigger, &trigger.id, &payload).await
+        }
+        DetectorOutput::Compared(Compared { served, served_error, shadow, shadow_error, rows }) => {
+            tracing::info!(%served, served_error, %shadow, shadow_error, rows, "versions are compared");
+            let compared =
+                weir_registry::Compared { served, served_error, shadow, shadow_error, rows };
+            let request = Request {
+                // The same when the rows are read again.
+                id: format!("{}/{served}/{shadow}", Comparison::NAME),
+                model: context.config.train.model.clone(),
+                action: Action::Compared(compared),
+                by: Role::Drift.name().to_owned(),
+                reason: String::new(),
+                timestamp: context.clock.now(),
+            };
+            outputs.result(&context.topics().request, &request.id, &request.encode()).await
         }
     }
 }

@@ -69,7 +69,9 @@ pub(crate) fn topics(roles: &BTreeSet<Role>, names: &TopicNames) -> Vec<String> 
                 uses(&[&names.joined, &names.unjoined], &[&names.prediction, &names.target])
             }
             Role::Sink => uses(&[], &[&names.joined]),
-            Role::Drift => uses(&[&names.joined, &names.window, &names.trigger], &[]),
+            Role::Drift => {
+                uses(&[&names.joined, &names.window, &names.trigger, &names.request], &[])
+            }
             Role::Train => uses(&[&names.models], &[&names.trigger, &names.request]),
         }
     }

@@ -3,7 +3,7 @@
 //! A measurement is never lost to a model: if the component fails or does not know the level, the
 //! prediction says so and has no number.
 
-use weir_events::{EventKind, Measurement, Missing, ModelRef, Outcome, Prediction, Source};
+use weir_events::{EventKind, Measurement, Missing, ModelRef, Outcome, Prediction, Shadow, Source};
 use weir_kafka::Record;
 use weir_runtime::{Predictions, Worker};
 use weir_service::crash_point;
@@ -18,11 +18,14 @@ pub(crate) async fn run(context: &Context, slot: &ModelSlot) -> anyhow::Result<(
         () = wait_for_model(slot) => {}
         () = context.shutdown.cancelled() => return Ok(()),
     }
-    let mut worker = Worker::new(slot.slot().clone());
+    let mut workers = Workers {
+        serving: Worker::new(slot.slot().clone()),
+        shadow: Worker::new(slot.shadow().clone()),
+    };
     let mut input = context.consume(Role::Predict, &[&context.topics().measurement])?;
     while let Some(work) = input.next().await? {
         if let Work::Records(records) = work {
-            batch(context, &mut worker, &input, &records).await?;
+            batch(context, &mut workers, &input, &records).await?;
         }
     }
     input.consumer.close().await;
@@ -41,7 +44,7 @@ async fn wait_for_model(slot: &ModelSlot) {
 
 async fn batch(
     context: &Context,
-    worker: &mut Worker<Active>,
+    workers: &mut Workers,
     input: &Input,
     records: &[Record],
 ) -> anyhow::Result<()> {
@@ -54,7 +57,7 @@ async fn batch(
             Err(rejection) => outputs.dead_letter(record, &rejection).await?,
         }
     }
-    for prediction in predict(worker, measurements) {
+    for prediction in predict(workers, measurements) {
         let payload = context.schema.encode_prediction(&prediction);
         let Measurement { id, key, .. } = &prediction.measurement;
         outputs.event(&context.topics().prediction, key, *id, &payload).await?;
@@ -67,9 +70,16 @@ async fn batch(
     Ok(())
 }
 
-/// Predicts the batch with whatever model serves now.
-fn predict(worker: &mut Worker<Active>, measurements: Vec<Measurement>) -> Vec<Prediction> {
-    let serving = worker.current().expect("a slot that has had a model keeps one");
+/// The version that serves, and the one beside it.
+struct Workers {
+    serving: Worker<Active>,
+    shadow: Worker<Active>,
+}
+
+/// Predicts the batch with whatever model serves now, and with the one beside it.
+fn predict(workers: &mut Workers, measurements: Vec<Measurement>) -> Vec<Prediction> {
+    let mut shadows = shadows(&mut workers.shadow, &measurements).into_iter();
+    let serving = workers.serving.current().expect("a slot that has had a model keeps one");
     let active = serving.active().clone();
     let (features, codes) = columns(&measurements, &active.tag);
     let outcomes = match serving.predict(&features, &codes) {
@@ -82,7 +92,29 @@ fn predict(worker: &mut Worker<Active>, measurements: Vec<Measurement>) -> Vec<P
     };
     let model = active.tag.model;
     let predictions = measurements.into_iter().zip(outcomes);
-    predictions.map(|(measurement, outcome)| Prediction { measurement, outcome, model }).collect()
+    let prediction = |(measurement, outcome)| {
+        let shadow = shadows.next().filter(|shadow| shadow.version != model.version);
+        Prediction { measurement, outcome, model, shadow }
+    };
+    predictions.map(prediction).collect()
+}
+
+/// What the version beside the one that serves says; nothing if there is none. That it fails harms nobody.
+fn shadows(worker: &mut Worker<Active>, measurements: &[Measurement]) -> Vec<Shadow> {
+    let Some(serving) = worker.current() else { return Vec::new() };
+    let active = serving.active().clone();
+    let (features, codes) = columns(measurements, &active.tag);
+    let ModelRef { version, digest, .. } = active.tag.model;
+    match serving.predict(&features, &codes) {
+        Ok(predictions) => {
+            let shadow = |outcome: Outcome| Shadow { value: outcome.value(), version, digest };
+            outcomes(&predictions).into_iter().map(shadow).collect()
+        }
+        Err(error) => {
+            tracing::warn!(%error, model.version = version.0, model.digest = %digest, "model beside failed");
+            vec![Shadow { value: None, version, digest }; measurements.len()]
+        }
+    }
 }
 
 /// The batch as the component takes it: features column by column, levels as codes.

@@ -40,7 +40,8 @@ pub(crate) fn row(id: u32, micros: i64, partition: i32, offset: i64) -> Training
         digest: Digest::of(&id.to_be_bytes()),
         time: EventTime::EPOCH,
     };
-    let prediction = Prediction { measurement, outcome: Outcome::Value(1.0 / 3.0), model };
+    let prediction =
+        Prediction { measurement, outcome: Outcome::Value(1.0 / 3.0), model, shadow: None };
     let joined = Joined { prediction, actual: 4.7, time, error: Some(0.929) };
     TrainingRow { joined, position: RowPosition { partition, offset } }
 }

@@ -96,7 +96,7 @@ mod tests {
         let time = "2026-01-05T07:00:00Z".parse().expect("a time");
         let model = ModelRef { version: ModelVersion(2), digest: Digest::of(b"model"), time };
         schema().encode_joined(&Joined {
-            prediction: Prediction { measurement, outcome, model },
+            prediction: Prediction { measurement, outcome, model, shadow: None },
             actual: 5210.0,
             time: "2026-01-05T08:00:10.5Z".parse().expect("a time"),
             error: outcome.value().map(|value| weir_events::relative_error(value, 5210.0)),

@@ -3,9 +3,10 @@
 //! A [`Detector`] sees the rows of every partition, each with its position, in the order in which
 //! they were stored. [`Detectors`] runs several of them over the same rows and says what must be
 //! committed so that all can be rebuilt after a restart. Those here: [`TumblingMean`], the mean error
-//! of each window, and [`UnseenLevel`], rows whose level the model does not know. Another one
-//! implements the trait.
+//! of each window, [`UnseenLevel`], rows whose level the model does not know, and [`Comparison`], two
+//! versions on the same rows. Another one implements the trait.
 
+mod compare;
 mod compose;
 mod sum;
 mod unseen;
@@ -16,6 +17,7 @@ use std::fmt::Debug;
 use serde_json::Value;
 use weir_events::{Joined, RowPosition, Trigger, WindowClosed};
 
+pub use compare::{Compared, Comparison, ComparisonConfig};
 pub use compose::{Checkpoint, CheckpointError, Detectors};
 pub use unseen::{UnseenLevel, UnseenLevelConfig};
 pub use window::{Closing, TumblingMean, TumblingMeanConfig};
@@ -27,6 +29,8 @@ pub enum DetectorOutput {
     Window(WindowClosed),
     /// The model should be trained anew. Its id is the same when the rows are read again.
     Trigger(Trigger),
+    /// Two versions have answered the same rows.
+    Compared(Compared),
 }
 
 /// Rows that a detector has left out.

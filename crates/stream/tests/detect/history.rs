@@ -188,5 +188,8 @@ pub(crate) fn settled(output: DetectorOutput) -> (String, String) {
             trigger.position = RowPosition { partition: 0, offset: 0 };
             (trigger.id.clone(), format!("{trigger:?}"))
         }
+        DetectorOutput::Compared(compared) => {
+            (format!("{}/{}", compared.served, compared.shadow), format!("{compared:?}"))
+        }
     }
 }

@@ -146,7 +146,7 @@ fn observe(detector: &mut impl Detector, row: Row) -> Vec<String> {
 /// Of each output, the seconds at which its window starts, and the offset of the row that closed it.
 fn names(outputs: Vec<DetectorOutput>) -> Vec<String> {
     let name = |output| match output {
-        DetectorOutput::Window(_) => None,
+        DetectorOutput::Window(_) | DetectorOutput::Compared(_) => None,
         DetectorOutput::Trigger(trigger) => {
             let start = trigger.start.as_micros() / 1_000_000;
             Some(format!("{start} by {}", trigger.position.offset))

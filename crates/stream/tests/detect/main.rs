@@ -1,6 +1,7 @@
 //! Property tests of the detectors, and of which partitions are idle.
 
 mod closing;
+mod compare;
 mod crash;
 mod history;
 mod idle;

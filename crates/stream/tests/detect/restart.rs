@@ -75,6 +75,7 @@ fn settled(outputs: Vec<DetectorOutput>) -> impl Iterator<Item = String> {
             (trigger.first, trigger.last) = (any.clone(), any);
             format!("{trigger:?}")
         }
+        DetectorOutput::Compared(compared) => format!("{compared:?}"),
     })
 }
 
@@ -146,6 +147,7 @@ fn on_one_row_the_window_reports_before_the_level() {
         .map(|output| match output {
             DetectorOutput::Window(_) => "window",
             DetectorOutput::Trigger(trigger) => &trigger.detector,
+            DetectorOutput::Compared(_) => "comparison",
         })
         .collect();
     assert_eq!(names, ["window", "window-mean", "unseen-level"]);

@@ -37,7 +37,12 @@ impl Row {
             time: EventTime::EPOCH,
         };
         let error = self.error.map(|error| f64::from(error) / 1000.0);
-        Joined { prediction: Prediction { measurement, outcome, model }, actual: 1.0, time, error }
+        Joined {
+            prediction: Prediction { measurement, outcome, model, shadow: None },
+            actual: 1.0,
+            time,
+            error,
+        }
     }
 
     pub(crate) fn event_id(self) -> EventId {

@@ -99,7 +99,7 @@ fn triggers_that_start_at_one_time_have_ids_of_their_own() {
     let ids = |rows: &[Row]| -> Vec<String> {
         let trigger = |output| match output {
             DetectorOutput::Trigger(trigger) => trigger.id,
-            DetectorOutput::Window(window) => panic!("no trigger: {window:?}"),
+            other => panic!("no trigger: {other:?}"),
         };
         run(rows, 2).0.into_iter().map(trigger).collect()
     };

@@ -215,7 +215,7 @@ pub(crate) fn prediction(event: Event) -> Prediction {
         features: vec![f64::from(event.id)],
         level: None,
     };
-    Prediction { measurement, outcome: Outcome::Value(1.5), model: model() }
+    Prediction { measurement, outcome: Outcome::Value(1.5), model: model(), shadow: None }
 }
 
 pub(crate) fn target(event: Event) -> Target {
