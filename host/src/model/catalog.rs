@@ -12,7 +12,10 @@ use weir_service::crash_point;
 /// The versions of one model, read up to some moment.
 #[derive(Debug)]
 pub struct Catalog {
+    kafka: KafkaConfig,
     reader: Consumer,
+    /// The offset up to which the topic has been read.
+    next: i64,
     producer: Producer,
     topic: String,
     model: String,
@@ -57,12 +60,28 @@ impl Catalog {
         };
         let (topic, model) = (topic.to_owned(), model.to_owned());
         let log = Log::new(&model, Arc::new(trust));
-        let mut catalog = Self { reader, producer, topic, model, key, log };
-        let mut next = 0;
-        while next < end {
-            next = catalog.read(|_| {}).await?;
-        }
+        let (kafka, next) = (kafka.clone(), 0);
+        let mut catalog = Self { kafka, reader, next, producer, topic, model, key, log };
+        catalog.read_to(end).await?;
         Ok(catalog)
+    }
+
+    /// Reads what others have published meanwhile: people publish too.
+    ///
+    /// # Errors
+    /// If Kafka cannot be read.
+    pub async fn refresh(&mut self) -> anyhow::Result<()> {
+        let (kafka, topic) = (self.kafka.clone(), self.topic.clone());
+        let asked = tokio::task::spawn_blocking(move || Consumer::ends(&kafka, &topic));
+        let end = asked.await.context("wait for Kafka")??.iter().map(|&(_, end)| end).max();
+        self.read_to(end.unwrap_or(0)).await
+    }
+
+    async fn read_to(&mut self, end: i64) -> anyhow::Result<()> {
+        while self.next < end {
+            self.read(|_| {}).await?;
+        }
+        Ok(())
     }
 
     /// What the topic says, as far as it has been read.
@@ -178,8 +197,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Reads some records, shows the versions that they bring, and returns the offset after them.
-    async fn read(&mut self, mut accepted: impl FnMut(&Accepted)) -> anyhow::Result<i64> {
+    /// Reads some records and shows the versions that they bring.
+    async fn read(&mut self, mut accepted: impl FnMut(&Accepted)) -> anyhow::Result<()> {
         match self.reader.next().await {
             Some(ConsumerEvent::Records(records)) => {
                 for record in &records {
@@ -188,9 +207,10 @@ impl Catalog {
                         accepted(&version);
                     }
                 }
-                Ok(records.last().map_or(0, |record| record.position.offset + 1))
+                self.next = records.last().map_or(self.next, |record| record.position.offset + 1);
+                Ok(())
             }
-            Some(ConsumerEvent::Assignment(_)) => Ok(0),
+            Some(ConsumerEvent::Assignment(_)) => Ok(()),
             Some(ConsumerEvent::Failed(reason)) => {
                 bail!("read the topic {:?}: {reason}", self.topic)
             }

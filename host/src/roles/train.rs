@@ -68,6 +68,7 @@ impl Trains<'_> {
         for record in records {
             let mut outputs = Outputs::new(&context.producer);
             let done = async {
+                self.catalog.refresh().await?;
                 if *record.topic == *context.topics().request {
                     return self.requested(record, &mut outputs).await;
                 }

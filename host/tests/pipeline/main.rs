@@ -5,8 +5,10 @@
 mod fish;
 mod flow;
 mod foreign;
+mod lifecycle;
 mod line;
 mod models;
 mod restarts;
 #[cfg(feature = "servers")]
 mod shared_store;
+mod trust;

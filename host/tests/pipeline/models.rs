@@ -29,7 +29,7 @@ impl Line {
 
     /// Lets one more fish pass and returns the version that predicted it. What was published before is
     /// judged first: a measurement does not wait for a version that is still being loaded.
-    async fn version_of(&self, number: u32) -> u64 {
+    pub(crate) async fn version_of(&self, number: u32) -> u64 {
         self.settled().await;
         self.pass(&fish(number..number + 1, "salmon")).await;
         self.settled().await;
