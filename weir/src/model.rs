@@ -4,6 +4,7 @@ mod ask;
 mod exchange;
 pub(crate) mod keygen;
 mod look;
+mod remote;
 mod reproduce;
 mod source;
 
@@ -177,6 +178,33 @@ Examples:
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
     },
+    /// Copy a version to a registry.
+    #[command(after_help = "\
+Examples:
+  weir model push v5 oci://registry.example/weir/weight:v5 --username ci --password-file password
+  weir model push champion oci://localhost:5000/weight:v5 --plain-http --store models")]
+    Push {
+        /// v3, or champion.
+        version: String,
+        /// oci://HOST/NAME:TAG
+        to: String,
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        access: remote::Access,
+    },
+    /// Copy a version from a registry to a directory, and check its signature.
+    Pull {
+        /// oci://HOST/NAME:TAG
+        from: String,
+        /// The directory.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        #[command(flatten)]
+        line: Line,
+        #[command(flatten)]
+        access: remote::Access,
+    },
     /// Fit the rows of a version again: they must give the same component.
     Reproduce {
         /// v3, or champion.
@@ -217,6 +245,12 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Action::Import { from, line, key } => {
             exchange::import(&from, &line, key.as_deref()).await?
+        }
+        Action::Push { version, to, source, access } => {
+            remote::push(&source, &version, &to, &access).await?
+        }
+        Action::Pull { from, out, line, access } => {
+            remote::pull(&from, &out, &line, &access).await?
         }
         Action::Sign { at, key } => exchange::sign(&at, &key)?,
         Action::Reproduce { version, source, csv } => {

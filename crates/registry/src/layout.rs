@@ -32,9 +32,9 @@ use crate::log::Accepted;
 use crate::manifest::Manifest;
 
 /// The media type of the configuration.
-pub(crate) const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
+pub const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
 /// The media type of the component.
-pub(crate) const COMPONENT_TYPE: &str = "application/wasm";
+pub const COMPONENT_TYPE: &str = "application/wasm";
 /// The annotation with the envelope.
 pub(crate) const ENVELOPE: &str = "dev.weir.envelope";
 /// The annotation with a tag, by the specification.
@@ -58,6 +58,17 @@ pub struct Stored {
     pub envelope: Arc<[u8]>,
     /// The component, whose digest is the one of the layer.
     pub bytes: Arc<[u8]>,
+}
+
+/// A version as registries exchange it: the OCI manifest, its configuration and the component.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Image {
+    /// The OCI manifest.
+    pub manifest: Vec<u8>,
+    /// The configuration.
+    pub config: Vec<u8>,
+    /// The component.
+    pub component: Vec<u8>,
 }
 
 /// Why a layout cannot be used.
@@ -201,6 +212,18 @@ impl Layout {
         Ok(Stored { envelope: envelope.as_bytes().into(), bytes })
     }
 
+    /// The version under a tag, as registries exchange it.
+    ///
+    /// # Errors
+    /// If there is none, or its files are not what their digests say.
+    pub fn image_of(&self, tag: &str) -> Result<Image, LayoutError> {
+        let manifest = self.read_blob(self.find(tag)?)?;
+        let image = self.image(tag)?;
+        let config = self.read_blob(image.config())?;
+        let component = self.get(tag)?.bytes.to_vec();
+        Ok(Image { manifest, config, component })
+    }
+
     /// Forgets versions but for the newest `keep` and those under another tag, and deletes what nothing names.
     ///
     /// # Errors
@@ -323,6 +346,23 @@ impl Layout {
 }
 
 impl Stored {
+    /// What a registry has sent. Nobody has checked its signature yet.
+    ///
+    /// # Errors
+    /// What is wrong with the OCI manifest.
+    pub fn from_image(manifest: &[u8], component: Vec<u8>) -> Result<Self, String> {
+        let image = ImageManifest::from_reader(manifest).map_err(|error| error.to_string())?;
+        let envelope = image.annotations().as_ref().and_then(|all| all.get(ENVELOPE));
+        let envelope = envelope.ok_or_else(|| format!("it has no annotation {ENVELOPE}"))?;
+        let [layer] = image.layers().as_slice() else {
+            return Err("it has not exactly one layer".into());
+        };
+        if layer.digest().to_string() != Digest::of(&component).to_string() {
+            return Err(format!("the component is not {}", layer.digest()));
+        }
+        Ok(Self { envelope: envelope.as_bytes().into(), bytes: component.into() })
+    }
+
     /// What was accepted from the topic; none without its component.
     pub fn of(accepted: &Accepted) -> Option<Self> {
         let bytes = accepted.bytes.clone()?;

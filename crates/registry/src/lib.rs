@@ -26,7 +26,7 @@ mod trust;
 
 pub use envelope::{Envelope, PAYLOAD_TYPE};
 pub use key::{KeyError, KeyId, PublicKey, SecretKey};
-pub use layout::{Layout, LayoutError, Stored};
+pub use layout::{COMPONENT_TYPE, CONFIG_TYPE, Image, Layout, LayoutError, Stored};
 pub use lifecycle::{Decision, Policy, Rules};
 pub use log::{Accepted, Floor, Log, RecordKey, Refusal};
 pub use manifest::{

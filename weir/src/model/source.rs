@@ -42,7 +42,7 @@ pub(crate) enum Signature {
 }
 
 impl Signature {
-    fn of(trust: Option<&Trust>, envelope: &[u8]) -> Self {
+    pub(crate) fn of(trust: Option<&Trust>, envelope: &[u8]) -> Self {
         let signer =
             Envelope::from_bytes(envelope).ok().and_then(|envelope| envelope.signers().next());
         match trust.map(|trust| trust.open(envelope)) {
