@@ -16,6 +16,7 @@
 #   host      roles predict and join: reads that and the models, writes predictions and joined rows
 #   trainer   roles sink, drift and train, and `weir model train`: reads joined rows, writes models
 #
+# Whoever may write `model-request` may ask for another version to serve; give that to the people who decide it.
 # Whoever may write `models` decides what predicts: that is the trainer alone. Nobody here makes topics;
 # `weir topics create` is for an administrator.
 set -eu
@@ -35,7 +36,7 @@ allow() { # user, operation, then arguments of kafka-acls.sh that name topics an
 # Names of topics as arguments. The right to read or write one brings the right to describe it.
 measurement=$prefix'machine-measurement' target=$prefix'machine-weight'
 prediction=$prefix'weight-prediction' joined=$prefix'weight-diff' unjoined=$prefix'weight-unjoined'
-window=$prefix'weight-window' trigger=$prefix'weight-retrain' models=$prefix'models'
+window=$prefix'weight-window' trigger=$prefix'weight-retrain' request=$prefix'model-request' models=$prefix'models'
 unrouted=$prefix'unrouted-dead-letter'
 
 # Every client of Weir that reads has a group, also those that commit nothing: weir-topics waits until topics
@@ -54,12 +55,12 @@ allow "$host" Write "$@" \
   --topic "$measurement-dead-letter" --topic "$target-dead-letter" --topic "$prediction-dead-letter"
 
 allow "$trainer" Read "$@" \
-  --topic "$joined" --topic "$trigger" --topic "$models" \
+  --topic "$joined" --topic "$trigger" --topic "$request" --topic "$models" \
   --group "$group-sink" --group "$group-drift" --group "$group-train" \
   --group weir-topics --group weir-ends --group weir-catalog
 allow "$trainer" Write "$@" \
-  --topic "$window" --topic "$trigger" --topic "$models" \
-  --topic "$joined-dead-letter" --topic "$trigger-dead-letter"
+  --topic "$window" --topic "$trigger" --topic "$request" --topic "$models" \
+  --topic "$joined-dead-letter" --topic "$trigger-dead-letter" --topic "$request-dead-letter"
 
 # Idempotent producers. Brokers since 3.0 let everybody have one who may write any topic.
 allow "$bridge" IdempotentWrite "$@" --cluster --allow-principal "$host" --allow-principal "$trainer"

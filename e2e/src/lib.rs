@@ -11,6 +11,7 @@ pub mod keys;
 pub mod metrics;
 pub mod mosquitto;
 pub mod process;
+pub mod registry;
 pub mod servers;
 pub mod way;
 pub mod wire;

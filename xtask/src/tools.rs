@@ -62,6 +62,14 @@ pub(crate) const FAKETIME: Tool = Tool {
     package: "faketime",
     is_there: || find("faketime").is_some(),
 };
+/// For tests that hand model versions to other programs.
+pub(crate) const SKOPEO: Tool =
+    Tool { what: "skopeo", package: "skopeo", is_there: || find("skopeo").is_some() };
+pub(crate) const REGISTRY: Tool = Tool {
+    what: "docker-registry",
+    package: "docker-registry",
+    is_there: || find("docker-registry").is_some(),
+};
 /// For `cargo xtask package` alone. It finds which packages a program's libraries are in.
 pub(crate) const DPKG_DEV: Tool = Tool {
     what: "dpkg-deb and dpkg-shlibdeps",

@@ -9,6 +9,7 @@ mod kafka;
 mod points;
 mod soak;
 mod store;
+mod versions;
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

@@ -41,7 +41,6 @@ fn a_long_run() {
     group.await_committed("sink");
     let took = group.finish(hosts);
     let outcome = group.check("R-5", 0, took);
-    stored(&database, &outcome);
     // The first half is the warming-up.
     let slopes: Vec<f64> =
         samples.iter().map(|samples| slope(&samples[samples.len() / 2..])).collect();
@@ -51,6 +50,8 @@ fn a_long_run() {
          \"open_files\":{files:?}}}",
         last.collect::<Vec<_>>()
     ));
+    // The server may take long to find so many documents: what was measured is told already.
+    stored(&database, &outcome);
     if seconds >= 3600 {
         assert!(slopes.iter().all(|slope| *slope < SLOPE_MAX), "{slopes:?} KiB/h");
     }

@@ -17,7 +17,7 @@ use weir_host::store::{MongoStore, RowOrder, TrainingStore as _};
 use crate::fish;
 
 /// More documents are not read: a server of MongoDB's protocol may take minutes for a million.
-const NEWEST: usize = 100_000;
+const NEWEST: usize = 20_000;
 
 /// A database.
 pub(crate) struct Database {
