@@ -30,4 +30,5 @@ pub use config::{
     TrainSection, UnseenLevelSection, WindowSection,
 };
 pub use control::Control;
+pub use roles::id_of;
 pub use run::run;

@@ -1,4 +1,4 @@
-//! `weir model`: makes the first version from a file, and shows what a component is.
+//! `weir model`: makes the first version from a file, shows what a component is, and audits swaps.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -52,6 +52,8 @@ Examples:
         /// The component.
         file: PathBuf,
     },
+    /// Check that models were swapped without losing an event, and show which version served when.
+    Audit(crate::audit::Arguments),
 }
 
 /// Runs `weir model`.
@@ -62,6 +64,7 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
             train(&csv, &line, to).await?
         }
         Action::Show { file } => show(&file)?,
+        Action::Audit(arguments) => return crate::audit::execute(arguments).await,
     }
     Ok(ExitCode::SUCCESS)
 }
