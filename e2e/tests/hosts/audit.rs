@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use weir_e2e::hosts::{Group, Line, instance};
-use weir_e2e::process::{complete, run};
+use weir_e2e::process::{Process, complete, run};
 use weir_e2e::servers::{KAFKA_CLUSTER, address};
 
 use crate::fish;
@@ -75,7 +75,7 @@ fn swaps_lose_nothing() {
     assert_eq!(report["predictions"], records, "ranges are of all predictions");
     let versions = report["versions"].as_array().expect("versions");
     assert!(versions.len() > 2, "only {} versions have served", versions.len());
-    hosts.into_iter().for_each(weir_e2e::process::Process::terminate);
+    hosts.into_iter().for_each(Process::terminate);
 
     // With the topics as they are, but more measured than was predicted, the audit says so.
     line.feed(f64::INFINITY).join().expect("fed");
@@ -90,6 +90,19 @@ fn swaps_lose_nothing() {
     let (code, printed, _) = run("weir", &arguments);
     assert_eq!(code, Some(1));
     assert!(printed.contains(" missing, without prediction, the first 20 shown\n"), "{printed}");
+    // A host comes, and the audit waits for what it makes.
+    let late = group.host("", &[]);
+    let arguments =
+        [&["model", "audit", "--json", "--wait", "50s"], &group.arguments()[..]].concat();
+    let (code, printed, log) = run("weir", &arguments);
+    assert_eq!(code, Some(0), "{log}\n{printed}");
+    let report: Value = serde_json::from_str(&printed).expect("one JSON object");
+    assert_eq!(
+        (&report["events"], &report["predicted"]),
+        (&(2 * events).into(), &(2 * events).into())
+    );
+    assert_eq!(report["predictions"], 2 * events + superseded);
+    late.terminate();
     assert_eq!(run("weir", &["model", "audit", "--wait", "soon"]).0, Some(2));
     assert_eq!(run("weir", &["model", "audit", "--config", "no-such-file.toml"]).0, Some(78));
 }

@@ -4,8 +4,9 @@
 //! offsets. Of several predictions with one id the first that is given counts. An id has one key, and a key one
 //! partition, so that this is the first in the topic; a topic that was given more partitions meanwhile may differ.
 //!
-//! Memory is proportional to the number of events: an id of 16 bytes and an [`Event`] of 32 for each, in a table
-//! that is at least 44 % full. Beside it only what is wrong or was done twice takes room.
+//! Memory is proportional to the number of events: an id of 16 bytes and an [`Event`] of 32 for each, in a table that
+//! is about half full or more, and is there twice for a moment when it grows. Beside it only what is wrong, what was
+//! done twice, and the ranges of offsets take room.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::num::NonZeroU32;
