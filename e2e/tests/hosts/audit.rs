@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use weir_e2e::hosts::{Group, Line, instance};
-use weir_e2e::process::{Process, complete, run};
+use weir_e2e::process::{PATIENCE, Process, complete, run};
 use weir_e2e::servers::{KAFKA_CLUSTER, address};
 
 use crate::fish;
@@ -90,12 +90,14 @@ fn swaps_lose_nothing() {
     let (code, printed, _) = run("weir", &arguments);
     assert_eq!(code, Some(1));
     assert!(printed.contains(" missing, without prediction, the first 20 shown\n"), "{printed}");
-    // A host comes, and the audit waits for what it makes.
-    let late = group.host("", &[]);
+    // A host comes while the audit waits for it.
     let arguments =
         [&["model", "audit", "--json", "--wait", "50s"], &group.arguments()[..]].concat();
-    let (code, printed, log) = run("weir", &arguments);
-    assert_eq!(code, Some(0), "{log}\n{printed}");
+    let mut audit = Process::start("weir", &arguments);
+    audit.await_line("no prediction yet");
+    let late = group.host("", &[]);
+    let (status, printed) = audit.ended(PATIENCE);
+    assert_eq!(status.code(), Some(0), "{}\n{printed}", audit.log());
     let report: Value = serde_json::from_str(&printed).expect("one JSON object");
     assert_eq!(
         (&report["events"], &report["predicted"]),

@@ -118,6 +118,10 @@ impl Reader {
         let mut dead_letters = open(&set_aside, Start::Beginning)?;
         self.drain(&mut predictions, Self::prediction)?;
         self.drain(&mut dead_letters, Self::dead_letter)?;
+        let missing = self.audit.missing();
+        if missing > 0 && !wait.is_zero() {
+            tracing::warn!(missing, ?wait, "measurements have no prediction yet; waiting");
+        }
         let began = Instant::now();
         while self.audit.missing() > 0 && began.elapsed() < wait {
             std::thread::sleep(LOOK.min(wait));
