@@ -32,4 +32,5 @@ pub use config::{
     WindowSection,
 };
 pub use control::Control;
+pub use roles::id_of;
 pub use run::{open_training_rows, run};

@@ -1,5 +1,6 @@
 //! `weir`: the command people type.
 
+mod audit;
 mod bench;
 mod cli;
 mod dead_letters;

@@ -37,7 +37,8 @@ Examples:
   weir model inspect champion                               coefficients, as R's summary shows them
   weir model diff v3 v5                                     what is different
   weir model rollback --reason \"v5 is off on walleye\"     the version before serves again
-  weir model export v5 --out models                         for skopeo, oras and other OCI tools")]
+  weir model export v5 --out models                         for skopeo, oras and other OCI tools
+  weir model audit                                          which version predicted what, and that none is missing")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     action: Action,
@@ -215,6 +216,8 @@ Examples:
         #[arg(long, value_name = "FILE")]
         csv: Option<PathBuf>,
     },
+    /// Check that models were swapped without losing an event, and show which version served when.
+    Audit(crate::audit::Arguments),
 }
 
 /// Runs `weir model`.
@@ -256,6 +259,7 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Action::Reproduce { version, source, csv } => {
             reproduce::execute(&source, &version, csv.as_deref()).await?
         }
+        Action::Audit(arguments) => return crate::audit::execute(arguments).await,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -40,18 +40,23 @@ impl FromStr for Since {
         if let Ok(time) = text.parse() {
             return Ok(Self::Time(time));
         }
-        let unit = text.find(|char: char| !char.is_ascii_digit()).ok_or(SinceError)?;
-        let (number, unit) = text.split_at(unit);
-        let seconds: u64 = match unit {
-            "s" => 1,
-            "m" | "min" => 60,
-            "h" => 60 * 60,
-            "d" | "days" => 24 * 60 * 60,
-            _ => return Err(SinceError),
-        };
-        let number: u64 = number.parse().map_err(|_| SinceError)?;
-        number.checked_mul(seconds).map(|s| Self::Ago(Duration::from_secs(s))).ok_or(SinceError)
+        duration(text).map(Self::Ago).ok_or(SinceError)
     }
+}
+
+/// A duration as people write it: `90s`, `15m`, `2h`, `7d`.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    let unit = text.find(|char: char| !char.is_ascii_digit())?;
+    let (number, unit) = text.split_at(unit);
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 60 * 60,
+        "d" | "days" => 24 * 60 * 60,
+        _ => return None,
+    };
+    let number: u64 = number.parse().ok()?;
+    number.checked_mul(seconds).map(Duration::from_secs)
 }
 
 #[cfg(test)]

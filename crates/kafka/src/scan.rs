@@ -36,6 +36,8 @@ pub struct Scan {
     config: KafkaConfig,
     /// What is still to be read. The first is the one that is assigned.
     spans: VecDeque<Span>,
+    /// Everything that was to be read since the beginning, also where there was nothing: one for each partition.
+    all: Vec<Span>,
 }
 
 /// The records of one partition from an offset to another, which is not included.
@@ -64,13 +66,40 @@ impl Scan {
             let name: Arc<str> = topic.into();
             for partition in partitions(&scan.consumer, config, topic)? {
                 let (from, end) = span(&scan.consumer, config, topic, partition, start)?;
+                let span = Span { topic: Arc::clone(&name), partition, from, end };
                 if from < end {
-                    scan.spans.push_back(Span { topic: Arc::clone(&name), partition, from, end });
+                    scan.spans.push_back(span.clone());
                 }
+                scan.all.push(span);
             }
         }
         scan.assign()?;
         Ok(scan)
+    }
+
+    /// Whether nothing that topics held before `start` is left out, and nothing was deleted before.
+    pub fn is_whole(&self) -> bool {
+        self.all.iter().all(|span| span.from == 0)
+    }
+
+    /// Goes on from the ends that were reached to the present ones. Does nothing before the end.
+    ///
+    /// # Errors
+    /// If the brokers do not answer.
+    pub fn go_on(&mut self) -> Result<(), KafkaError> {
+        if !self.spans.is_empty() {
+            return Ok(());
+        }
+        for span in &mut self.all {
+            let (low, high) =
+                watermarks(&self.consumer, &self.config, &span.topic, span.partition)?;
+            let from = span.end.max(low);
+            if from < high {
+                span.end = high;
+                self.spans.push_back(Span { from, end: high, ..span.clone() });
+            }
+        }
+        self.assign()
     }
 
     /// Reads one record; none if it is not, or no longer, there.
@@ -105,7 +134,7 @@ impl Scan {
         let mut settings = config.consumer("weir-scan")?;
         settings.set("enable.partition.eof", "true");
         let consumer = settings.create_with_context(ConsumerCallbacks::default())?;
-        Ok(Self { consumer, config: config.clone(), spans: VecDeque::new() })
+        Ok(Self { consumer, config: config.clone(), spans: VecDeque::new(), all: Vec::new() })
     }
 
     /// The next record; none at the end.

@@ -3,6 +3,7 @@
 //!
 //! `WEIR_FISH` sets the length of the line, `WEIR_SEEDS` how many lines; `cargo xtask soak` runs the long version.
 
+mod audit;
 mod equal;
 mod failover;
 mod kafka;

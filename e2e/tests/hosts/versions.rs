@@ -71,6 +71,14 @@ fn versions_go_into_service_and_back_and_elsewhere() {
     let verified = complete("weir", &["model", "verify", "--config", config]);
     assert!(verified.lines().all(|line| line.ends_with("valid")), "{verified}");
 
+    exchange(folder.path(), config, retrained, versions.len());
+    host.await_line("model serves");
+    host.terminate();
+}
+
+/// What standard tools, a registry and another site make of a version.
+fn exchange(folder: &Path, config: &str, retrained: &str, versions: usize) {
+    let path = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
     // The directory of the host, and one that is exported, are what standard tools take.
     let on_disk = complete(
         "weir",
@@ -85,7 +93,7 @@ fn versions_go_into_service_and_back_and_elsewhere() {
     assert_eq!(raw["config"]["mediaType"], "application/vnd.wasm.config.v0+json");
     tool("skopeo", &["copy", &image, &format!("oci:{}:{retrained}", path("copy"))]);
 
-    let registry = Registry::start(&folder.path().join("registry"));
+    let registry = Registry::start(&folder.join("registry"));
     let to = format!("oci://{}/weir/weight:{retrained}", registry.address());
     let pushed =
         complete("weir", &["model", "push", retrained, &to, "--plain-http", "--config", config]);
@@ -102,9 +110,7 @@ fn versions_go_into_service_and_back_and_elsewhere() {
     let bytes = |folder: &str| blobs(&Path::new(&path(folder)).join("blobs/sha256"));
     assert_eq!(bytes("pulled"), bytes("out"), "the same bytes, to the OCI manifest");
     let imported = complete("weir", &["model", "import", &path("copy"), "--config", config]);
-    assert!(imported.starts_with(&format!("v{}", versions.len() + 1)), "{imported}");
-    host.await_line("model serves");
-    host.terminate();
+    assert!(imported.starts_with(&format!("v{}", versions + 1)), "{imported}");
 }
 
 fn blobs(folder: &Path) -> Vec<(String, Vec<u8>)> {

@@ -129,7 +129,7 @@ impl Input {
 }
 
 /// The id of the event in a record: its header, or its place if a foreign producer wrote it.
-pub(crate) fn id_of(record: &Record) -> EventId {
+pub fn id_of(record: &Record) -> EventId {
     let header = record.header(headers::ID).and_then(|id| id.parse().ok());
     let place = record.position;
     header.unwrap_or_else(|| EventId::of_position(&record.topic, place.partition, place.offset))
