@@ -176,7 +176,7 @@ impl Layout {
             .annotations(annotations.collect::<std::collections::HashMap<_, _>>())
             .build()
             .expect("all that it needs is given");
-        let text = image.to_string().expect("a manifest has string keys and can be written");
+        let text = in_order(&image);
         let descriptor = self.write_blob(MediaType::ImageManifest.as_ref(), text.as_bytes())?;
         self.point(&manifest.version.to_string(), Some(descriptor))
     }
@@ -376,6 +376,14 @@ impl Stored {
     pub fn unchecked(&self) -> Result<Manifest, serde_json::Error> {
         Manifest::from_bytes(Envelope::from_bytes(&self.envelope)?.payload())
     }
+}
+
+/// The manifest's bytes: always the same, while the library's map of annotations has no order.
+fn in_order(image: &ImageManifest) -> String {
+    let mut json = serde_json::to_value(image).expect("a manifest has string keys");
+    let annotations: BTreeMap<&String, &String> = image.annotations().iter().flatten().collect();
+    json["annotations"] = json!(annotations);
+    json.to_string()
 }
 
 fn empty_index() -> ImageIndex {

@@ -59,6 +59,23 @@ fn only_the_newest_and_what_is_tagged_are_kept() {
     assert!(layout.get("v1").is_err());
 }
 
+/// So a version has one digest in every directory and registry.
+#[test]
+fn a_version_is_the_same_bytes_everywhere() {
+    let images: Vec<_> = (0..8)
+        .map(|_| {
+            let directory = tempfile::tempdir().expect("a directory");
+            let mut layout = Layout::open(directory.path()).expect("opens");
+            put(&mut layout, 1, b"one");
+            layout.image_of("v1").expect("read")
+        })
+        .collect();
+    assert!(images.windows(2).all(|pair| pair[0] == pair[1]));
+    let stored = Stored::from_image(&images[0].manifest, b"one".to_vec()).expect("ours");
+    assert_eq!(stored.unchecked().expect("a manifest").version, ModelVersion(1));
+    assert!(Stored::from_image(&images[0].manifest, b"two".to_vec()).is_err());
+}
+
 #[test]
 fn damage_is_seen_and_what_a_crash_left_is_removed() {
     let directory = tempfile::tempdir().expect("a directory");

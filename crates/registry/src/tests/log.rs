@@ -112,7 +112,8 @@ proptest! {
             let component = version.to_be_bytes();
             blob(&mut log, &component).expect("kept");
             let signer = if honest { key(1) } else { key(2) };
-            let accepted = put(&mut log, Some(&signer), &manifest(version, &component)).is_ok();
+            let put = put(&mut log, Some(&signer), &manifest(version, &component));
+            let accepted = matches!(put, Ok(Some(_)));
             let is_newer = highest.is_none_or(|highest| version > highest);
             prop_assert_eq!(accepted, honest && is_newer);
             if accepted {
