@@ -101,6 +101,15 @@ fn swaps_lose_nothing() {
     let listed = " missing, without prediction, the first 20 shown\n";
     assert!(printed.contains(listed), "{printed}");
 
+    // These are left out if only what is measured from now on counts; predictions are read whole all the same.
+    let (code, printed, log) = run("weir", &arguments(&group, &["--json", "--since", "0s"]));
+    assert_eq!(code, Some(0), "{log}\n{printed}");
+    let report: Value = serde_json::from_str(&printed).expect("one JSON object");
+    assert_eq!(
+        (&report["events"], &report["predictions"]),
+        (&0.into(), &(events + superseded).into())
+    );
+
     // A host comes while the audit waits for it.
     let mut audit = Process::start("weir", &arguments(&group, &["--json", "--wait", "50s"]));
     audit.await_line("no prediction yet");
