@@ -38,15 +38,12 @@ pub(super) fn text(report: &Report, names: &TopicNames) -> String {
         format!("{}  {joined}/{}/{}  {}", row.id, row.partition, row.offset, model(&row.model))
     });
     list(&mut out, "contradictions", &report.contradictions, |found| contradiction(found, &joined));
-    line(&mut out, "");
-    line(
-        &mut out,
-        if report.ok {
-            "All is well: nothing is missing, nothing is contradictory."
-        } else {
-            "Not all is well."
-        },
-    );
+    let verdict = match report.ok {
+        true if report.counts.events == 0 => "Nothing was measured: there is nothing to check.",
+        true => "All is well: nothing is missing, nothing is contradictory.",
+        false => "Not all is well.",
+    };
+    line(&mut out, &format!("\n{verdict}"));
     out
 }
 

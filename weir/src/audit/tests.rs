@@ -158,6 +158,8 @@ fn people_and_programs_are_told() {
     assert_eq!(json["contradictions"]["first"][0]["kind"], "two-models");
     let well = show::text(&swapped().report(), &names);
     assert!(well.ends_with("\nAll is well: nothing is missing, nothing is contradictory.\n"));
+    let nothing = show::text(&Audit::new(1).report(), &names);
+    assert!(nothing.ends_with("\nNothing was measured: there is nothing to check.\n"));
 }
 
 /// A record of one of the topics.
