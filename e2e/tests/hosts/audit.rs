@@ -97,16 +97,16 @@ fn swaps_lose_nothing() {
 fn told(line: &Line, group: &Group<'_>, events: u64, superseded: u64) {
     // With the results as they are, but more measured than was predicted, the audit says so.
     line.feed(f64::INFINITY).join().expect("fed");
-    let report = audited(&group, "0s", 1);
+    let report = audited(group, "0s", 1);
     assert_eq!((&report["ok"], &report["missing"]["count"]), (&false.into(), &events.into()));
     // People see the same.
-    let (code, printed, _) = run("weir", &arguments(&group, &["--wait", "0s"]));
+    let (code, printed, _) = run("weir", &arguments(group, &["--wait", "0s"]));
     assert_eq!(code, Some(1));
     let listed = " missing, without prediction, the first 20 shown\n";
     assert!(printed.contains(listed), "{printed}");
 
     // These are left out if only what is measured from now on counts; predictions are read whole all the same.
-    let (code, printed, log) = run("weir", &arguments(&group, &["--json", "--since", "0s"]));
+    let (code, printed, log) = run("weir", &arguments(group, &["--json", "--since", "0s"]));
     assert_eq!(code, Some(0), "{log}\n{printed}");
     let report: Value = serde_json::from_str(&printed).expect("one JSON object");
     assert_eq!(
@@ -115,7 +115,7 @@ fn told(line: &Line, group: &Group<'_>, events: u64, superseded: u64) {
     );
 
     // A host comes while the audit waits for it.
-    let mut audit = Process::start("weir", &arguments(&group, &["--json", "--wait", "50s"]));
+    let mut audit = Process::start("weir", &arguments(group, &["--json", "--wait", "50s"]));
     audit.await_line("no prediction yet");
     let late = group.host("", &[]);
     let (status, printed) = audit.ended(PATIENCE);
