@@ -74,6 +74,19 @@ impl ModelSlot {
         self.slot.load().map(|active| active.tag.model)
     }
 
+    /// Takes a version out of service that fails, and puts the one before back. False if there is none; what serves, serves on.
+    pub fn demote(&self, failed: ModelRef) -> bool {
+        if self.version() != Some(failed) {
+            // Another one serves already.
+            return true;
+        }
+        let Some(restored) = self.slot.restore() else { return false };
+        self.shadow.clear();
+        let (version, restored) = (failed.version.0, restored.tag.model.version.0);
+        tracing::error!(model.version = version, restored, "model is taken out of service");
+        true
+    }
+
     fn serve(&self, manifest: &Manifest, model: weir_runtime::Model) {
         // Never beside itself.
         self.shadow.clear();
@@ -288,5 +301,40 @@ impl Follower {
             Ok(model)
         });
         loaded.await.unwrap_or_else(|panicked| Err(panicked.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Row, Trainer};
+    use weir_events::{EventTime, ModelVersion, SchemaConfig};
+    use weir_registry::Cause;
+    use weir_runtime::{FitOptions, Limits};
+
+    #[test]
+    fn the_version_before_comes_back_once_for_one_that_fails() {
+        let schema = Arc::new(Schema::try_from(&SchemaConfig::fish()).expect("valid"));
+        let runtime = Runtime::new(Limits::default()).expect("starts");
+        let trainer = Trainer::new(runtime, schema, FitOptions::default()).expect("loads");
+        let row = |n: u32| {
+            let x = f64::from(n);
+            Row { id: n.to_string(), features: vec![x, x * x], level: None, target: x + 1.0 }
+        };
+        let trained = trainer.train(&(1..9).map(row).collect::<Vec<_>>(), 0).expect("fits");
+        let manifest = |version| {
+            let manifest = trainer.manifest(&trained, "weight", EventTime::EPOCH, Cause::file());
+            Manifest { version: ModelVersion(version), ..manifest }
+        };
+        let slot = ModelSlot::default();
+        for version in [1, 2] {
+            slot.serve(&manifest(version), trained.model.clone());
+        }
+        let [first, second] = [1, 2].map(|version| manifest(version).model_ref());
+        assert!(slot.demote(second));
+        assert_eq!(slot.version(), Some(first));
+        assert!(slot.demote(second), "another batch of it had failed too");
+        assert!(!slot.demote(first), "there is none before");
+        assert_eq!(slot.version(), Some(first));
     }
 }

@@ -25,7 +25,7 @@ pub(crate) async fn run(context: &Context, slot: &ModelSlot) -> anyhow::Result<(
     let mut input = context.consume(Role::Predict, &[&context.topics().measurement])?;
     while let Some(work) = input.next().await? {
         if let Work::Records(records) = work {
-            batch(context, &mut workers, &input, &records).await?;
+            batch(context, slot, &mut workers, &input, &records).await?;
         }
     }
     input.consumer.close().await;
@@ -44,6 +44,7 @@ async fn wait_for_model(slot: &ModelSlot) {
 
 async fn batch(
     context: &Context,
+    slot: &ModelSlot,
     workers: &mut Workers,
     input: &Input,
     records: &[Record],
@@ -57,7 +58,7 @@ async fn batch(
             Err(rejection) => outputs.dead_letter(record, &rejection).await?,
         }
     }
-    for prediction in predict(workers, measurements) {
+    for prediction in predict(slot, workers, measurements) {
         let payload = context.schema.encode_prediction(&prediction);
         let Measurement { id, key, .. } = &prediction.measurement;
         outputs.event(&context.topics().prediction, key, *id, &payload).await?;
@@ -77,26 +78,50 @@ struct Workers {
 }
 
 /// Predicts the batch with whatever model serves now, and with the one beside it.
-fn predict(workers: &mut Workers, measurements: Vec<Measurement>) -> Vec<Prediction> {
+fn predict(
+    slot: &ModelSlot,
+    workers: &mut Workers,
+    measurements: Vec<Measurement>,
+) -> Vec<Prediction> {
     let mut shadows = shadows(&mut workers.shadow, &measurements).into_iter();
-    let serving = workers.serving.current().expect("a slot that has had a model keeps one");
-    let active = serving.active().clone();
-    let (features, codes) = columns(&measurements, &active.tag);
-    let outcomes = match serving.predict(&features, &codes) {
-        Ok(predictions) => outcomes(&predictions),
-        Err(error) => {
-            let ModelRef { version, digest, .. } = active.tag.model;
-            tracing::error!(%error, model.version = version.0, model.digest = %digest, "model failed");
-            vec![Outcome::Missing(Missing::ModelFailed); measurements.len()]
-        }
-    };
-    let model = active.tag.model;
+    let (model, outcomes) = answer(slot, &mut workers.serving, &measurements);
     let predictions = measurements.into_iter().zip(outcomes);
     let prediction = |(measurement, outcome)| {
         let shadow = shadows.next().filter(|shadow| shadow.version != model.version);
         Prediction { measurement, outcome, model, shadow }
     };
     predictions.map(prediction).collect()
+}
+
+/// What the version that serves says. One that fails again and again on the same batch is taken out of service, and the one
+/// before it answers, if there is one.
+fn answer(
+    slot: &ModelSlot,
+    worker: &mut Worker<Active>,
+    measurements: &[Measurement],
+) -> (ModelRef, Vec<Outcome>) {
+    /// A machine that stood still makes the best model miss its deadline; not three times.
+    const ATTEMPTS: u32 = 3;
+    let mut failures = 0;
+    loop {
+        let serving = worker.current().expect("a slot that has had a model keeps one");
+        let active = serving.active().clone();
+        let (features, codes) = columns(measurements, &active.tag);
+        let model = active.tag.model;
+        let error = match serving.predict(&features, &codes) {
+            Ok(predictions) => return (model, outcomes(&predictions)),
+            Err(error) => error,
+        };
+        let (version, digest) = (model.version.0, model.digest);
+        tracing::error!(%error, model.version = version, model.digest = %digest, "model failed");
+        failures += 1;
+        if failures == ATTEMPTS {
+            if !slot.demote(model) {
+                return (model, vec![Outcome::Missing(Missing::ModelFailed); measurements.len()]);
+            }
+            failures = 0;
+        }
+    }
 }
 
 /// What the version beside the one that serves says; nothing if there is none. That it fails harms nobody.

@@ -112,7 +112,7 @@ mod tests {
     fn every_topic_is_planned_once_and_only_events_are_spread() {
         let topics = wanted(1);
         let names: std::collections::BTreeSet<_> = topics.iter().map(|topic| &topic.name).collect();
-        assert_eq!((names.len(), topics.len()), (14, 14));
+        assert_eq!((names.len(), topics.len()), (16, 16));
         for topic in &topics {
             let is_spread = TopicNames::default().partitioned().contains(&topic.name.as_str());
             assert_eq!(topic.partitions, if is_spread { 4 } else { 1 }, "{}", topic.name);
