@@ -49,6 +49,12 @@ impl HostConfig {
         key.map(Some).map_err(|error| refused(path, "train.key-file", &error))
     }
 
+    /// Whether anything is said about keys. The defaults are a file to start from, and say nothing.
+    pub fn names_keys(&self) -> bool {
+        let names_key_file = !self.train.key_file.as_os_str().is_empty();
+        self.trust.allow_unsigned || !self.trust.keys.is_empty() || names_key_file
+    }
+
     /// Checks the keys that this host's roles need.
     ///
     /// # Errors

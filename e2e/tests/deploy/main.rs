@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use compose::{Compose, Service, repository};
 use weir_e2e::process::run_with;
 use weir_embedded::kafka::EmbeddedKafka;
+use weir_registry::SecretKey;
 
 /// A folder with what a container would find: the mounted settings, with paths that exist here.
 struct Sandbox(tempfile::TempDir);
@@ -41,7 +42,13 @@ impl Sandbox {
             self.write(&inside, &self.outside(&text));
         }
         for secret in service.list("secrets") {
-            self.write(&format!("/run/secrets/{secret}"), "not a real one");
+            let key = SecretKey::from_seed(&[7; 32]);
+            let text = match &*secret {
+                "model-private" => key.to_pem(),
+                "model-public" => key.public().to_pem(),
+                _ => "not a real one".to_owned(),
+            };
+            self.write(&format!("/run/secrets/{secret}"), &text);
         }
     }
 
@@ -111,6 +118,13 @@ fn services_name_only_what_exists() {
     for name in &made {
         let file = format!("./deploy/compose/secrets/{name}.password");
         assert_eq!(compose.secret_file(name), file);
+    }
+    for half in ["private", "public"] {
+        let file = format!("secrets/model-{half}.pem");
+        assert!(script.contains(&format!("-out {file}")), "{file} is not made");
+        let name = format!("model-{half}");
+        assert_eq!(compose.secret_file(&name), format!("./deploy/compose/{file}"));
+        made.push(name);
     }
     secrets.sort();
     secrets.dedup();

@@ -63,15 +63,15 @@ impl Line {
 async fn topics_are_made_compared_and_left_alone() {
     let line = Line::new(KAFKA);
     let (code, printed, _) = line.create(&["--check"]);
-    assert_eq!((code, printed.matches("  missing\n").count()), (Some(1), 14), "{printed}");
+    assert_eq!((code, printed.matches("  missing\n").count()), (Some(1), 16), "{printed}");
     let (code, _, log) = line.create(&["--replication", "99"]);
     assert_eq!(code, Some(1));
     assert!(log.contains("keep 99 copies of each topic"), "{log}");
     let (code, printed, log) = line.create(&["--partitions", "2"]);
     assert_eq!(code, Some(0), "{log}");
-    assert_eq!(printed.matches("  created\n").count(), 14, "{printed}");
+    assert_eq!(printed.matches("  created\n").count(), 16, "{printed}");
     let (code, printed, _) = line.create(&["--partitions", "2", "--check"]);
-    assert_eq!((code, printed.matches("  exists\n").count()), (Some(0), 14), "{printed}");
+    assert_eq!((code, printed.matches("  exists\n").count()), (Some(0), 16), "{printed}");
     // Another wish changes nothing.
     let differs = "  differs: partitions 2, wanted 3\n";
     for (check, expected) in [(&["--check"][..], 1), (&[], 0)] {
@@ -183,6 +183,6 @@ async fn a_topic_that_is_missing_is_named_and_not_made() {
         assert!(log.contains("make it with: weir topics create"), "{command:?}: {log}");
     }
     let (_, printed, _) = line.create(&["--check"]);
-    assert_eq!(printed.matches("  missing\n").count(), 14, "{printed}");
+    assert_eq!(printed.matches("  missing\n").count(), 16, "{printed}");
     line.remove().await;
 }

@@ -132,7 +132,10 @@ pub(super) const BUGS: &[Bug] = &[
     pure(
         "equal-version-accepted",
         "crates/registry/src/log.rs",
-        ("&& manifest.version <= accepted", "&& manifest.version < accepted"),
+        (
+            "self.highest.filter(|highest| version <= *highest)",
+            "self.highest.filter(|highest| version < *highest)",
+        ),
         &["weir-registry", "--lib"],
     ),
     Bug {

@@ -118,7 +118,7 @@ async fn only_right_passwords_and_the_right_authority_lead_in() {
 fn may_write(topics: &TopicNames) -> [(&'static str, Vec<String>); 3] {
     let dead = |topic: &str| TopicNames::dead_letter(topic);
     let TopicNames { measurement, target, prediction, joined, unjoined, .. } = topics;
-    let TopicNames { window, trigger, models, unrouted, .. } = topics;
+    let TopicNames { window, trigger, request, models, unrouted, .. } = topics;
     let own = |topics: &[&String], dead_letters: &[&String]| {
         let dead_letters = dead_letters.iter().map(|topic| dead(topic));
         topics.iter().map(|topic| (*topic).clone()).chain(dead_letters).collect()
@@ -126,7 +126,7 @@ fn may_write(topics: &TopicNames) -> [(&'static str, Vec<String>); 3] {
     [
         ("bridge", own(&[measurement, target, unrouted], &[measurement, target])),
         ("host", own(&[prediction, joined, unjoined], &[measurement, target, prediction])),
-        ("trainer", own(&[window, trigger, models], &[joined, trigger])),
+        ("trainer", own(&[window, trigger, request, models], &[joined, trigger, request])),
     ]
 }
 
