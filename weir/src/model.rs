@@ -44,18 +44,6 @@ pub(crate) struct Arguments {
     action: Action,
 }
 
-/// How a card is shown.
-#[derive(clap::ValueEnum, Clone, Copy, Default, Debug)]
-pub(crate) enum Form {
-    /// As R's summary.
-    #[default]
-    Summary,
-    /// The manifest.
-    Json,
-    /// The model card.
-    Markdown,
-}
-
 #[derive(Subcommand, Debug)]
 enum Action {
     /// Make a key that signs versions.
@@ -110,7 +98,7 @@ Examples:
         source: Source,
         /// How.
         #[arg(long, value_enum, default_value_t)]
-        form: Form,
+        form: look::Form,
     },
     /// Show what is different between two versions.
     Diff {

@@ -15,6 +15,18 @@ use crate::output::is_read;
 use crate::show;
 use crate::table::Table;
 
+/// How a card is shown.
+#[derive(clap::ValueEnum, Clone, Copy, Default, Debug)]
+pub(crate) enum Form {
+    /// As R's summary.
+    #[default]
+    Summary,
+    /// The manifest.
+    Json,
+    /// The model card.
+    Markdown,
+}
+
 /// One line for each version.
 pub(super) async fn list(source: &Source, as_json: bool) -> anyhow::Result<()> {
     let versions = source.read().await?;
@@ -66,13 +78,13 @@ pub(super) async fn list(source: &Source, as_json: bool) -> anyhow::Result<()> {
 }
 
 /// The card of a version.
-pub(super) async fn inspect(source: &Source, name: &str, form: super::Form) -> anyhow::Result<()> {
+pub(super) async fn inspect(source: &Source, name: &str, form: Form) -> anyhow::Result<()> {
     let versions = source.read().await?;
     let version = versions.get(name)?;
     let text = match form {
-        super::Form::Json => serde_json::to_string_pretty(&*version.manifest)? + "\n",
-        super::Form::Markdown => version.manifest.to_markdown(),
-        super::Form::Summary => summary(version),
+        Form::Json => serde_json::to_string_pretty(&*version.manifest)? + "\n",
+        Form::Markdown => version.manifest.to_markdown(),
+        Form::Summary => summary(version),
     };
     is_read(write!(std::io::stdout().lock(), "{text}")).map(drop)
 }
