@@ -30,8 +30,8 @@ pub use formula::{Formula, FormulaError};
 pub use id::{EventId, EventIdError, Key};
 pub use model::{Digest, DigestError, ModelRef, ModelVersion};
 pub use records::{
-    Joined, Measurement, Missing, Outcome, Prediction, RowPosition, Shadow, Side, Target, Trigger,
-    Unjoined, UnjoinedReason, WindowClosed,
+    Compared, Joined, Measurement, Missing, Outcome, Prediction, RowPosition, Shadow, Side, Target,
+    Trigger, Unjoined, UnjoinedReason, WindowClosed,
 };
 pub use rejection::{Reason, Rejection};
 pub use round::{relative_error, round_half_even};

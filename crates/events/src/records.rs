@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::{EventId, Key};
 use crate::model::{Digest, ModelRef, ModelVersion};
 use crate::time::EventTime;
@@ -113,6 +115,22 @@ pub struct Joined {
     pub time: EventTime,
     /// The relative error, rounded to three decimals; none if there is no predicted number.
     pub error: Option<f64>,
+}
+
+/// How two versions did on the same joined rows.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Compared {
+    /// The version that served.
+    pub served: ModelVersion,
+    /// Its mean relative error.
+    pub served_error: f64,
+    /// The version that answered beside it, and was not listened to.
+    pub shadow: ModelVersion,
+    /// Its mean relative error.
+    pub shadow_error: f64,
+    /// How many rows.
+    pub rows: u64,
 }
 
 /// Where a row lies in its Kafka topic. Rows with the same time are ordered by it.

@@ -47,6 +47,8 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 pub struct Layout {
     root: PathBuf,
     index: ImageIndex,
+    /// Tags of what could not be read when it was opened.
+    damaged: Vec<String>,
     /// Locked as long as this lives; none for who only reads.
     _lock: Option<File>,
 }
@@ -116,15 +118,42 @@ impl Layout {
     pub fn open(root: &Path) -> Result<Self, LayoutError> {
         files::create_directory(&root.join("blobs/sha256"))?;
         let lock = files::lock(root)?;
-        let mut layout = Self { root: root.to_owned(), index: empty_index(), _lock: Some(lock) };
+        let mut layout = Self::new(root, Some(lock));
         if root.join("index.json").exists() {
             layout.index = layout.read_index()?;
         } else {
             files::write(&root.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
             layout.write_index()?;
         }
+        layout.drop_damaged()?;
         layout.sweep()?;
         Ok(layout)
+    }
+
+    fn new(root: &Path, lock: Option<File>) -> Self {
+        let (index, damaged) = (empty_index(), Vec::new());
+        Self { root: root.to_owned(), index, damaged, _lock: lock }
+    }
+
+    /// A disk that has lost a file must not keep the others from serving.
+    fn drop_damaged(&mut self) -> Result<(), LayoutError> {
+        let (whole, damaged): (Vec<_>, Vec<_>) = self
+            .index
+            .manifests()
+            .iter()
+            .cloned()
+            .partition(|entry| self.parse_image(entry).is_ok());
+        self.damaged = damaged.iter().filter_map(tag_of).map(str::to_owned).collect();
+        if damaged.is_empty() {
+            return Ok(());
+        }
+        self.index.set_manifests(whole);
+        self.write_index()
+    }
+
+    /// The tags that were dropped when it was opened, because what they name could not be read.
+    pub fn damaged(&self) -> &[String] {
+        &self.damaged
     }
 
     /// Opens a directory to read, whoever else has it open.
@@ -132,7 +161,7 @@ impl Layout {
     /// # Errors
     /// If it is no layout.
     pub fn read_only(root: &Path) -> Result<Self, LayoutError> {
-        let mut layout = Self { root: root.to_owned(), index: empty_index(), _lock: None };
+        let mut layout = Self::new(root, None);
         layout.index = layout.read_index()?;
         Ok(layout)
     }
@@ -199,17 +228,27 @@ impl Layout {
     /// # Errors
     /// If there is none, or its files are not what their digests say.
     pub fn get(&self, tag: &str) -> Result<Stored, LayoutError> {
+        let manifest = self.read_blob(self.find(tag)?)?;
         let image = self.image(tag)?;
-        let path = self.root.join("index.json");
-        let form =
-            |reason: &str| LayoutError::Form { path: path.clone(), reason: reason.to_owned() };
-        let envelope = image.annotations().as_ref().and_then(|all| all.get(ENVELOPE));
-        let envelope = envelope.ok_or_else(|| form("a version has no dev.weir.envelope"))?;
-        let [component] = image.layers().as_slice() else {
-            return Err(form("a version has not exactly one layer"));
+        let bytes = match image.layers().first() {
+            Some(component) => self.read_blob(component)?,
+            None => Vec::new(),
         };
-        let bytes = self.read_blob(component)?.into();
-        Ok(Stored { envelope: envelope.as_bytes().into(), bytes })
+        let path = self.root.join("index.json");
+        Stored::from_image(&manifest, bytes)
+            .map_err(|reason| LayoutError::Form { path, reason: format!("{tag}: {reason}") })
+    }
+
+    /// The manifest under a tag, whoever has signed it. Its component need not be readable.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
+    pub fn unchecked(&self, tag: &str) -> Result<Manifest, LayoutError> {
+        let image = self.image(tag)?;
+        let form = |reason| LayoutError::Form { path: self.root.join("index.json"), reason };
+        let envelope = image.annotations().as_ref().and_then(|all| all.get(ENVELOPE));
+        let envelope = envelope.ok_or_else(|| form(format!("{tag} has no {ENVELOPE}")))?;
+        manifest_in(envelope.as_bytes()).map_err(|error| form(format!("{tag}: {error}")))
     }
 
     /// The version under a tag, as registries exchange it.
@@ -374,8 +413,12 @@ impl Stored {
     /// # Errors
     /// If the envelope or what is in it cannot be read.
     pub fn unchecked(&self) -> Result<Manifest, serde_json::Error> {
-        Manifest::from_bytes(Envelope::from_bytes(&self.envelope)?.payload())
+        manifest_in(&self.envelope)
     }
+}
+
+fn manifest_in(envelope: &[u8]) -> Result<Manifest, serde_json::Error> {
+    Manifest::from_bytes(Envelope::from_bytes(envelope)?.payload())
 }
 
 /// The manifest's bytes: always the same, while the library's map of annotations has no order.

@@ -33,5 +33,5 @@ pub use manifest::{
     Cause, CauseKind, Coefficient, Golden, HoldOut, Manifest, Metrics, Selection, Stage,
     TrainingRows,
 };
-pub use request::{Action, Answer, Compared, Request};
+pub use request::{Action, Answer, Request};
 pub use trust::{ENVELOPE_BYTES_MAX, Trust, TrustError};

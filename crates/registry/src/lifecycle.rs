@@ -9,11 +9,11 @@
 //! says, and a trainer that takes over goes on where the other one stopped.
 
 use serde::{Deserialize, Serialize};
-use weir_events::ModelVersion;
+use weir_events::{Compared, ModelVersion};
 
 use crate::log::{Accepted, Log};
 use crate::manifest::{Cause, CauseKind, HoldOut, Stage};
-use crate::request::{Action, Compared, Request};
+use crate::request::{Action, Request};
 
 /// When a version that was trained serves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -1,18 +1,17 @@
 //! Reads the topic of models, record by record.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use weir_events::{Digest, EventTime, ModelVersion};
+use weir_events::{Digest, EventTime, ModelRef, ModelVersion};
 
-use crate::envelope::Envelope;
 use crate::manifest::{Manifest, Stage};
 use crate::trust::{Trust, TrustError};
 
-/// Components at hand. A trainer writes one and then its manifest, so a host needs the last; a person who looks back
-/// has those of the last versions.
-const BLOBS_MAX: usize = 32;
+/// Bytes of components at hand, the newest whatever its size. A trainer writes one and then its manifest, so a host needs
+/// the last; a rollback needs earlier ones, of which this holds some hundred of the usual size.
+const BLOB_BYTES_MAX: usize = 64 << 20;
 /// Manifests at hand: the newest.
 const MANIFESTS_MAX: usize = 1024;
 
@@ -66,12 +65,19 @@ pub struct Accepted {
 
 /// The highest champion that a host has ever served. It is kept on disk, so that nobody can bring a host back to
 /// an older version while it is down.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Floor {
     /// Its number.
     pub version: ModelVersion,
     /// The digest of the component.
     pub digest: Digest,
+}
+
+impl Floor {
+    /// That a version serves.
+    pub fn of(model: ModelRef) -> Self {
+        Self { version: model.version, digest: model.digest }
+    }
 }
 
 /// Why a record of the topic is passed over. The version in service stays.
@@ -110,7 +116,6 @@ pub struct Log {
     floor: Option<Floor>,
     highest: Option<ModelVersion>,
     accepted: BTreeMap<ModelVersion, Accepted>,
-    answered: HashSet<String>,
     blobs: VecDeque<(Digest, Arc<[u8]>)>,
 }
 
@@ -123,7 +128,6 @@ impl Log {
             floor: None,
             highest: None,
             accepted: BTreeMap::new(),
-            answered: HashSet::new(),
             blobs: VecDeque::new(),
         }
     }
@@ -166,7 +170,7 @@ impl Log {
     }
 
     /// The component with this digest, if it is at hand.
-    pub fn blob(&self, digest: Digest) -> Option<&Arc<[u8]>> {
+    fn blob(&self, digest: Digest) -> Option<&Arc<[u8]>> {
         self.blobs.iter().find(|(known, _)| *known == digest).map(|(_, bytes)| bytes)
     }
 
@@ -175,13 +179,8 @@ impl Log {
         self.highest.map_or(ModelVersion::FIRST, ModelVersion::next)
     }
 
-    /// Whether a version was made for this trigger or request.
-    pub fn has_answered(&self, cause: &str) -> bool {
-        self.answered.contains(cause)
-    }
-
-    /// Takes the next record; `payload` is none for a tombstone. Returns a version when there is a new one. `now` is
-    /// for versions that expire.
+    /// Takes the next record; `payload` is none for a tombstone. Returns a version when there is a new one. Whether it
+    /// may serve is another question: [`Log::may_serve`].
     ///
     /// # Errors
     /// Why the record is passed over.
@@ -189,7 +188,6 @@ impl Log {
         &mut self,
         key: &str,
         payload: Option<&[u8]>,
-        now: EventTime,
     ) -> Result<Option<Accepted>, Refusal> {
         let parsed = RecordKey::parse(key);
         let parsed = parsed.ok_or_else(|| Refusal::Key(key.chars().take(128).collect()))?;
@@ -197,7 +195,7 @@ impl Log {
             (RecordKey::Answer(_), _) => Ok(None),
             (RecordKey::Blob(digest), Some(bytes)) => self.keep(digest, bytes).map(|()| None),
             (RecordKey::Blob(digest), None) => {
-                self.blobs.retain(|(known, _)| *known != digest);
+                self.drop_blob(digest);
                 Ok(None)
             }
             (RecordKey::Manifest(model, _), _) if model != self.model => Ok(None),
@@ -208,7 +206,7 @@ impl Log {
                 }
                 Ok(None)
             }
-            (RecordKey::Manifest(_, version), Some(bytes)) => self.accept(version, bytes, now),
+            (RecordKey::Manifest(_, version), Some(bytes)) => self.accept(version, bytes),
         }
     }
 
@@ -217,8 +215,11 @@ impl Log {
             return Err(Refusal::Digest(digest));
         }
         self.blobs.retain(|(known, _)| *known != digest);
-        if self.blobs.len() == BLOBS_MAX {
-            self.blobs.pop_front();
+        while let Some(oldest) = self.blobs.front().map(|(digest, _)| *digest)
+            && self.blobs.iter().map(|(_, kept)| kept.len()).sum::<usize>() + bytes.len()
+                > BLOB_BYTES_MAX
+        {
+            self.drop_blob(oldest);
         }
         let bytes: Arc<[u8]> = bytes.into();
         // Compaction may have left a component behind the manifest of an earlier version with the same one.
@@ -229,23 +230,17 @@ impl Log {
         Ok(())
     }
 
-    fn accept(
-        &mut self,
-        version: ModelVersion,
-        bytes: &[u8],
-        now: EventTime,
-    ) -> Result<Option<Accepted>, Refusal> {
+    fn drop_blob(&mut self, digest: Digest) {
+        self.blobs.retain(|(known, _)| *known != digest);
+        for accepted in self.accepted.values_mut().filter(|old| old.manifest.digest == digest) {
+            accepted.bytes = None;
+        }
+    }
+
+    fn accept(&mut self, version: ModelVersion, bytes: &[u8]) -> Result<Option<Accepted>, Refusal> {
         let manifest = self.trust.open(bytes)?;
         if manifest.model != self.model || manifest.version != version {
             return Err(Refusal::OtherKey(format!("{} {}", manifest.model, manifest.version)));
-        }
-        if let Some(expires) = manifest.expires.filter(|expires| *expires <= now) {
-            // What serves goes on serving, also after a restart; nothing that has expired begins to.
-            let served = self.floor.is_some_and(|floor| floor.version == version);
-            let history = manifest.stage != Stage::Champion;
-            if !served && !history {
-                return Err(TrustError::Expired(expires).into());
-            }
         }
         if let Some(accepted) = self.highest.filter(|highest| version <= *highest) {
             // The last one again, to the byte: a producer that did not hear that it had been taken.
@@ -264,7 +259,6 @@ impl Log {
             return Err(Refusal::OtherThanServed(version));
         }
         self.highest = Some(version);
-        self.answered.extend(manifest.cause.id.clone());
         let bytes_of = self.blob(manifest.digest).cloned();
         let accepted =
             Accepted { manifest: Arc::new(manifest), envelope: bytes.into(), bytes: bytes_of };
@@ -275,21 +269,21 @@ impl Log {
         Ok(Some(accepted))
     }
 
-    /// Whether a host may serve this champion: not one from before what it has served already.
+    /// Whether a host may begin to serve this champion: not one from before what it has served already, and not one that
+    /// has expired, unless it is what it has served: that goes on, also after a restart.
     ///
     /// # Errors
-    /// If it is older.
-    pub fn may_serve(&self, manifest: &Manifest) -> Result<(), Refusal> {
-        match self.floor {
-            Some(floor) if manifest.version < floor.version => {
-                Err(Refusal::NotNewer { offered: manifest.version, accepted: floor.version })
+    /// Why not.
+    pub fn may_serve(&self, manifest: &Manifest, now: EventTime) -> Result<(), Refusal> {
+        let floor = self.floor.map(|floor| floor.version);
+        if let Some(accepted) = floor.filter(|floor| manifest.version < *floor) {
+            return Err(Refusal::NotNewer { offered: manifest.version, accepted });
+        }
+        match manifest.expires {
+            Some(expires) if expires <= now && floor != Some(manifest.version) => {
+                Err(TrustError::Expired(expires).into())
             }
             _ => Ok(()),
         }
-    }
-
-    /// The envelope of a version, read.
-    pub fn envelope(accepted: &Accepted) -> Envelope {
-        Envelope::from_bytes(&accepted.envelope).expect("what was accepted is an envelope")
     }
 }

@@ -161,7 +161,7 @@ pub struct TrainingRows {
     pub n: u64,
     /// How many more were left out because a value was missing or not finite.
     pub left_out: u64,
-    /// The keys of all, oldest first, up to [`TrainingRows::IDS_MAX`]; none of more.
+    /// The keys of all, oldest first, if they are few and short ([`TrainingRows::IDS_MAX`]); else none.
     pub ids: Vec<String>,
     /// The time of the oldest and of the newest; none for rows of a file.
     pub times: Option<(EventTime, EventTime)>,
@@ -174,6 +174,8 @@ pub struct TrainingRows {
 impl TrainingRows {
     /// So many rows are named one by one.
     pub const IDS_MAX: usize = 1000;
+    /// And only if their keys have no more bytes together: an envelope must not become too large to count.
+    pub const ID_BYTES_MAX: usize = 64 << 10;
 }
 
 /// The newest rows of the store up to one of them.

@@ -1,7 +1,7 @@
 //! What others ask of the trainer, who alone can sign.
 
 use serde::{Deserialize, Serialize};
-use weir_events::{EventTime, ModelVersion, Reason, Rejection};
+use weir_events::{Compared, EventTime, ModelVersion, Reason, Rejection};
 
 /// A request. It has an id, so that one that is read again changes nothing.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -57,22 +57,6 @@ pub enum Action {
     },
     /// Two versions have answered the same rows.
     Compared(Compared),
-}
-
-/// How two versions did on the same joined rows.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Compared {
-    /// The version that served.
-    pub served: ModelVersion,
-    /// Its mean relative error.
-    pub served_error: f64,
-    /// The version that answered beside it, and was not listened to.
-    pub shadow: ModelVersion,
-    /// Its mean relative error.
-    pub shadow_error: f64,
-    /// How many rows.
-    pub rows: u64,
 }
 
 /// What became of the last request about a model: the value under `answer/<model>` in the topic of models.

@@ -57,11 +57,11 @@ fn manifest(version: u64, component: &[u8]) -> Manifest {
 type Applied = Result<Option<Accepted>, Refusal>;
 
 fn blob(log: &mut Log, component: &[u8]) -> Applied {
-    log.apply(&RecordKey::Blob(Digest::of(component)).to_string(), Some(component), NOW)
+    log.apply(&RecordKey::Blob(Digest::of(component)).to_string(), Some(component))
 }
 
 fn put(log: &mut Log, key: Option<&SecretKey>, manifest: &Manifest) -> Applied {
     let bytes = Envelope::seal(manifest, key).to_bytes();
     let name = RecordKey::Manifest(manifest.model.clone(), manifest.version);
-    log.apply(&name.to_string(), Some(&bytes), NOW)
+    log.apply(&name.to_string(), Some(&bytes))
 }

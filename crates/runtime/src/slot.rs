@@ -64,13 +64,16 @@ impl<T> Slot<T> {
         *previous = None;
     }
 
-    /// Puts the previous entry back into service and returns it. None, and no change, if there is
-    /// no previous entry, so that of two calls only the first does something.
-    pub fn restore(&self) -> Option<Arc<Active<T>>> {
+    /// Puts the previous entry back in place of one that failed. If another one serves by now, that one stays: it is
+    /// not what failed. Returns whether something else than the failed one serves; false if there is no previous entry.
+    pub fn replace(&self, failed: &Arc<Active<T>>) -> bool {
         let mut previous = self.previous();
-        let restored = previous.take()?;
-        self.current.store(Some(Arc::clone(&restored)));
-        Some(restored)
+        if !self.current.load().as_ref().is_some_and(|serving| Arc::ptr_eq(serving, failed)) {
+            return true;
+        }
+        let Some(restored) = previous.take() else { return false };
+        self.current.store(Some(restored));
+        true
     }
 
     fn previous(&self) -> MutexGuard<'_, Option<Arc<Active<T>>>> {

@@ -14,9 +14,8 @@ mod idle;
 mod join;
 
 pub use detect::{
-    Checkpoint, CheckpointError, Closing, Compared, Comparison, ComparisonConfig, Detector,
-    DetectorOutput, Detectors, Ignored, TumblingMean, TumblingMeanConfig, UnseenLevel,
-    UnseenLevelConfig,
+    Checkpoint, CheckpointError, Closing, Comparison, ComparisonConfig, Detector, DetectorOutput,
+    Detectors, Ignored, TumblingMean, TumblingMeanConfig, UnseenLevel, UnseenLevelConfig,
 };
 pub use idle::IdleWatch;
 pub use join::{Join, JoinConfig, JoinCounts, JoinOutput, SideCounts};

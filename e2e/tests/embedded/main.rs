@@ -11,7 +11,7 @@ use weir_e2e::keys;
 use weir_e2e::process::{GRACE, PATIENCE, Process, complete, run};
 use weir_embedded::kafka::EmbeddedKafka;
 use weir_embedded::mqtt::EmbeddedMqtt;
-use weir_events::{EventTime, TopicNames};
+use weir_events::TopicNames;
 use weir_kafka::{Consumer, ConsumerEvent, KafkaConfig, Progress, Record};
 use weir_registry::{Log, Refusal, Trust};
 
@@ -106,7 +106,7 @@ async fn retrained(brokers: &Brokers) {
     while log.champion().is_none_or(|newest| newest.manifest.version.0 < 2) {
         for record in next(&mut reader).await {
             let key = record.key_text().expect("a key");
-            match log.apply(key, record.payload.as_deref(), EventTime::EPOCH) {
+            match log.apply(key, record.payload.as_deref()) {
                 // A record may lie in the embedded broker twice: it does not tell a producer's retry.
                 Ok(_) | Err(Refusal::NotNewer { .. }) => {}
                 Err(refusal) => panic!("{refusal}"),

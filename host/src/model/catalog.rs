@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use weir_events::{Digest, EventTime, ModelVersion};
+use weir_events::{Digest, ModelVersion};
 use weir_kafka::{Consumer, ConsumerEvent, KafkaConfig, NewRecord, Producer, Progress, Record};
 use weir_registry::{Accepted, Answer, Envelope, Log, Manifest, RecordKey, SecretKey, Trust};
 use weir_service::crash_point;
@@ -202,8 +202,7 @@ impl Catalog {
         match self.reader.next().await {
             Some(ConsumerEvent::Records(records)) => {
                 for record in &records {
-                    // A version that must not begin to serve any more is history all the same.
-                    if let Some(version) = apply(&mut self.log, record, EventTime::EPOCH) {
+                    if let Some(version) = apply(&mut self.log, record) {
                         accepted(&version);
                     }
                 }
@@ -220,9 +219,9 @@ impl Catalog {
 }
 
 /// Applies a record to a log; what does not fit is told and passed over.
-pub(super) fn apply(log: &mut Log, record: &Record, now: EventTime) -> Option<Accepted> {
+pub(super) fn apply(log: &mut Log, record: &Record) -> Option<Accepted> {
     let key = record.key_text().unwrap_or_default();
-    log.apply(key, record.payload.as_deref(), now).unwrap_or_else(|refusal| {
+    log.apply(key, record.payload.as_deref()).unwrap_or_else(|refusal| {
         let offset = record.position.offset;
         tracing::error!(error = %Chain(&refusal), offset, "record of the models topic is refused");
         None

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use weir_events::{Digest, ModelVersion};
+use weir_events::Digest;
 use weir_registry::{Accepted, Floor, Layout, LayoutError, Manifest, Stored, Trust};
 
 /// The tag of the version that serves.
@@ -21,6 +21,9 @@ pub(crate) struct Disk {
 impl Disk {
     pub(crate) fn open(path: &Path, keep: usize) -> Result<Self, LayoutError> {
         let layout = if path.as_os_str().is_empty() { None } else { Some(Layout::open(path)?) };
+        for tag in layout.iter().flat_map(Layout::damaged) {
+            tracing::error!(tag, "version on disk cannot be read and is dropped");
+        }
         Ok(Self { layout: layout.map(|layout| Arc::new(Mutex::new(layout))), keep })
     }
 
@@ -47,7 +50,8 @@ impl Disk {
     pub(crate) fn floor(&self) -> Option<Floor> {
         let layout = self.layout.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever can write to this directory can also replace the program: a signature would prove nothing more.
-        let manifest = layout.get(CHAMPION).ok()?.unchecked().ok()?;
+        // Its component may be damaged: what served is known all the same.
+        let manifest = layout.unchecked(CHAMPION).ok()?;
         Some(Floor { version: manifest.version, digest: manifest.digest })
     }
 
@@ -57,7 +61,7 @@ impl Disk {
             return Ok(());
         };
         let mut layout = layout.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = number(&layout, CHAMPION);
+        let before = layout.unchecked(CHAMPION).ok().map(|manifest| manifest.version);
         let manifest: &Manifest = &version.manifest;
         if before == Some(manifest.version) {
             return Ok(());
@@ -68,10 +72,6 @@ impl Disk {
         layout.tag(CHAMPION, Some(manifest.version))?;
         layout.retain(self.keep)
     }
-}
-
-fn number(layout: &Layout, tag: &str) -> Option<ModelVersion> {
-    layout.get(tag).ok()?.unchecked().ok().map(|manifest| manifest.version)
 }
 
 fn read(layout: &Layout, tag: &str, trust: &Trust) -> anyhow::Result<Accepted> {

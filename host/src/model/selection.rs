@@ -45,7 +45,8 @@ impl Division {
     pub fn again(selection: &Selection) -> Self {
         let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let hold_out = count(selection.held_out);
-        Self { training: count(selection.taken) - hold_out, hold_out, before: selection.before }
+        let training = count(selection.taken).saturating_sub(hold_out);
+        Self { training, hold_out, before: selection.before }
     }
 
     /// Reads the newest rows up to `last` and divides them.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use tokio::sync::watch;
 use weir_events::{ModelRef, Schema};
 use weir_kafka::{Consumer, ConsumerEvent, KafkaConfig, Progress};
-use weir_registry::{Accepted, Log, Manifest, Stage, Trust};
+use weir_registry::{Accepted, Floor, Log, Manifest, Stage, Trust};
 use weir_runtime::{Runtime, Slot};
 use weir_service::{Clock, crash_point};
 
@@ -42,12 +42,15 @@ pub struct ModelSlot {
     slot: Arc<Slot<Active>>,
     shadow: Arc<Slot<Active>>,
     ready: watch::Sender<bool>,
+    /// Whether all that had been published is known, so that what serves is not long out of service.
+    current: watch::Sender<bool>,
 }
 
 impl Default for ModelSlot {
     fn default() -> Self {
         let shadow = Arc::new(Slot::empty());
-        Self { slot: Arc::new(Slot::empty()), shadow, ready: watch::Sender::new(false) }
+        let [ready, current] = [watch::Sender::new(false), watch::Sender::new(false)];
+        Self { slot: Arc::new(Slot::empty()), shadow, ready, current }
     }
 }
 
@@ -64,9 +67,13 @@ impl ModelSlot {
 
     /// Waits until there is a model.
     pub async fn ready(&self) {
-        let mut ready = self.ready.subscribe();
-        // The sender lives in self: the wait ends only with a model.
-        drop(ready.wait_for(|ready| *ready).await);
+        wait(&self.ready).await;
+    }
+
+    /// Waits until there is a model, and it is the newest that was published before the host started: what is on disk may
+    /// be long out of service.
+    pub async fn current(&self) {
+        tokio::join!(wait(&self.ready), wait(&self.current));
     }
 
     /// The version that serves.
@@ -74,17 +81,16 @@ impl ModelSlot {
         self.slot.load().map(|active| active.tag.model)
     }
 
-    /// Takes a version out of service that fails, and puts the one before back. False if there is none; what serves, serves on.
-    pub fn demote(&self, failed: ModelRef) -> bool {
-        if self.version() != Some(failed) {
-            // Another one serves already.
-            return true;
+    /// Takes a version out of service that fails, and puts the one before back. False if there is none, and it serves on.
+    pub fn demote(&self, failed: &Arc<weir_runtime::Active<Active>>) -> bool {
+        let replaced = self.slot.replace(failed);
+        if replaced {
+            self.shadow.clear();
+            let (failed, serves) = (failed.tag.model.version.0, self.version());
+            let serves = serves.map(|serves| serves.version.0);
+            tracing::error!(model.version = failed, serves, "model is taken out of service");
         }
-        let Some(restored) = self.slot.restore() else { return false };
-        self.shadow.clear();
-        let (version, restored) = (failed.version.0, restored.tag.model.version.0);
-        tracing::error!(model.version = version, restored, "model is taken out of service");
-        true
+        replaced
     }
 
     fn serve(&self, manifest: &Manifest, model: weir_runtime::Model) {
@@ -93,6 +99,11 @@ impl ModelSlot {
         self.slot.store(Arc::new(active(manifest, model)));
         self.ready.send_replace(true);
     }
+}
+
+async fn wait(told: &watch::Sender<bool>) {
+    // The sender is there as long as the slot that is waited for.
+    drop(told.subscribe().wait_for(|is_so| *is_so).await);
 }
 
 /// What a slot holds.
@@ -106,22 +117,14 @@ fn active(manifest: &Manifest, model: weir_runtime::Model) -> weir_runtime::Acti
 /// Keeps the newest version of a model in the slot.
 #[derive(Clone, Debug)]
 pub struct Follower {
-    /// How to reach Kafka.
-    pub kafka: KafkaConfig,
-    /// The topic of models.
-    pub topic: String,
-    /// The model's name.
-    pub model: String,
-    /// Whose versions count.
-    pub trust: Arc<Trust>,
-    /// What the component must fit.
-    pub schema: Arc<Schema>,
-    /// What it runs in.
-    pub runtime: Runtime,
-    /// The process's ledger.
-    pub progress: Progress,
-    /// For versions that expire.
-    pub clock: Arc<dyn Clock>,
+    kafka: KafkaConfig,
+    topic: String,
+    model: String,
+    trust: Arc<Trust>,
+    schema: Arc<Schema>,
+    runtime: Runtime,
+    progress: Progress,
+    clock: Arc<dyn Clock>,
     disk: Disk,
     slot: ModelSlot,
 }
@@ -163,7 +166,8 @@ impl Follower {
     pub async fn restore(&self) {
         let versions = self.disk.versions(&self.trust);
         for version in versions.iter().filter(|version| version.manifest.model == self.model) {
-            if self.take(version).await {
+            // It is on disk, and what served last stays what served last, also if an older one must do for now.
+            if self.take(version, false).await {
                 tracing::info!(model.version = version.manifest.version.0, "model is from disk");
                 return;
             }
@@ -184,7 +188,12 @@ impl Follower {
         });
         let (ends, mut reader) = opened.await.context("wait for Kafka")??;
         let history = ends.iter().map(|&(_, end)| end).max().unwrap_or(0);
-        let mut log = Log::new(&self.model, Arc::clone(&self.trust)).above(self.disk.floor());
+        // Also what serves now, where nothing is on disk: Kafka may have been set back while it was away.
+        let floor = self.disk.floor().max(self.slot.version().map(Floor::of));
+        let mut log = Log::new(&self.model, Arc::clone(&self.trust)).above(floor);
+        if history == 0 {
+            self.slot.current.send_replace(true);
+        }
         let mut candidates = VecDeque::new();
         let mut expiry = tokio::time::interval(EXPIRY_LOOK);
         loop {
@@ -202,7 +211,7 @@ impl Follower {
                 None => bail!("follow the models: the reader has ended"),
             };
             let now = self.clock.now();
-            candidates.extend(records.iter().filter_map(|record| apply(&mut log, record, now)));
+            candidates.extend(records.iter().filter_map(|record| apply(&mut log, record)));
             candidates.retain(|version: &Accepted| version.manifest.stage == Stage::Champion);
             candidates.drain(..candidates.len().saturating_sub(CANDIDATES_MAX));
             let Some(last) = records.last() else { continue };
@@ -216,15 +225,17 @@ impl Follower {
                 let served = self.slot.version();
                 if served.is_some_and(|served| served == version.manifest.model_ref()) {
                     candidates.clear();
-                } else if let Err(refusal) = log.may_serve(&version.manifest) {
-                    // Before what has served here. Older ones are so too.
-                    tracing::error!(error = %Chain(&refusal), "version is refused");
-                    candidates.clear();
-                } else if self.take(&version).await {
+                } else if let Err(refusal) = log.may_serve(&version.manifest, now) {
+                    tracing::error!(
+                        model.version = version.manifest.version.0, error = %Chain(&refusal),
+                        "version must not serve"
+                    );
+                } else if self.take(&version, true).await {
                     candidates.clear();
                 }
             }
             self.accompany(&log).await;
+            self.slot.current.send_replace(true);
             reader.done(&last.topic, last.position.partition, next, None);
         }
     }
@@ -266,9 +277,9 @@ impl Follower {
     }
 
     /// Loads, checks and swaps. False if the version is unfit.
-    async fn take(&self, version: &Accepted) -> bool {
+    async fn take(&self, version: &Accepted, keep: bool) -> bool {
         let (number, digest) = (version.manifest.version.0, version.manifest.digest);
-        match self.load(version, true).await {
+        match self.load(version, keep).await {
             Ok(model) => {
                 crash_point("model-checked");
                 self.slot.serve(&version.manifest, model);
@@ -286,15 +297,15 @@ impl Follower {
         }
     }
 
-    /// Loads and checks a version, and keeps it on disk if it is to serve.
-    async fn load(&self, version: &Accepted, serves: bool) -> Result<weir_runtime::Model, String> {
+    /// Loads and checks a version, and keeps it on disk as the one that serves if it is to be.
+    async fn load(&self, version: &Accepted, keep: bool) -> Result<weir_runtime::Model, String> {
         let (this, version) = (self.clone(), version.clone());
         let loaded = tokio::task::spawn_blocking(move || {
             let bytes = version.bytes.as_ref().ok_or("its component did not come before it")?;
             let model = this.runtime.load(bytes).map_err(|error| Chain(&error).to_string())?;
             candidate::check(&model, &this.schema, &version.manifest.golden)
                 .map_err(|error| Chain(&error).to_string())?;
-            if serves && let Err(error) = this.disk.keep(&version) {
+            if keep && let Err(error) = this.disk.keep(&version) {
                 // It can serve all the same. But after a restart nobody knows that it did.
                 tracing::error!(error = %Chain(&error), "version cannot be kept on disk");
             }
@@ -330,11 +341,12 @@ mod tests {
         for version in [1, 2] {
             slot.serve(&manifest(version), trained.model.clone());
         }
-        let [first, second] = [1, 2].map(|version| manifest(version).model_ref());
-        assert!(slot.demote(second));
-        assert_eq!(slot.version(), Some(first));
-        assert!(slot.demote(second), "another batch of it had failed too");
-        assert!(!slot.demote(first), "there is none before");
-        assert_eq!(slot.version(), Some(first));
+        let second = slot.slot().load().expect("serves");
+        assert!(slot.demote(&second));
+        let first = slot.slot().load().expect("serves");
+        assert_eq!(first.tag.model, manifest(1).model_ref());
+        assert!(slot.demote(&second), "another batch of it had failed too");
+        assert!(!slot.demote(&first), "there is none before");
+        assert_eq!(slot.version(), Some(first.tag.model));
     }
 }

@@ -106,11 +106,7 @@ impl Trainer {
             last_id: end(rows.last()),
             n: rows.len() as u64,
             left_out,
-            ids: if rows.len() <= TrainingRows::IDS_MAX {
-                rows.iter().map(|row| row.id.clone()).collect()
-            } else {
-                Vec::new()
-            },
+            ids: ids(rows),
             times: None,
             selection: None,
             digest: digest(rows),
@@ -207,6 +203,15 @@ impl Table {
         let target = rows.iter().map(|row| row.target).collect();
         Self { schema, levels, fit_levels, features, codes, target }
     }
+}
+
+/// The keys of all rows, unless they are too many or too long.
+fn ids(rows: &[Row]) -> Vec<String> {
+    let bytes: usize = rows.iter().map(|row| row.id.len()).sum();
+    if rows.len() > TrainingRows::IDS_MAX || bytes > TrainingRows::ID_BYTES_MAX {
+        return Vec::new();
+    }
+    rows.iter().map(|row| row.id.clone()).collect()
 }
 
 /// The digest over all rows: each id, level and number behind its length, in order.

@@ -13,8 +13,7 @@ use weir_kafka::{Assignment, Consumer, KafkaError, Partition, Record, Resume};
 use weir_registry::{Action, Request};
 use weir_service::crash_point;
 use weir_stream::{
-    Checkpoint, Compared, Comparison, DetectorOutput, Detectors, IdleWatch, TumblingMean,
-    UnseenLevel,
+    Checkpoint, Comparison, DetectorOutput, Detectors, IdleWatch, TumblingMean, UnseenLevel,
 };
 
 use super::{Context, Input, Work, stands_by};
@@ -213,10 +212,12 @@ async fn write(
             let payload = context.schema.encode_trigger(&trigger);
             outputs.result(&context.topics().trigger, &trigger.id, &payload).await
         }
-        DetectorOutput::Compared(Compared { served, served_error, shadow, shadow_error, rows }) => {
-            tracing::info!(%served, served_error, %shadow, shadow_error, rows, "versions are compared");
-            let compared =
-                weir_registry::Compared { served, served_error, shadow, shadow_error, rows };
+        DetectorOutput::Compared(compared) => {
+            let (served, shadow) = (compared.served, compared.shadow);
+            tracing::info!(
+                %served, compared.served_error, %shadow, compared.shadow_error, compared.rows,
+                "versions are compared"
+            );
             let request = Request {
                 // The same when the rows are read again.
                 id: format!("{}/{served}/{shadow}", Comparison::NAME),

@@ -13,6 +13,9 @@ use crate::config::Role;
 use crate::model::{Active, ModelSlot};
 use crate::outputs::Outputs;
 
+/// How often a model may fail on end. A machine that stood still makes the best one miss its deadline; not three times.
+const ATTEMPTS: u32 = 3;
+
 pub(crate) async fn run(context: &Context, slot: &ModelSlot) -> anyhow::Result<()> {
     tokio::select! {
         () = wait_for_model(slot) => {}
@@ -21,6 +24,7 @@ pub(crate) async fn run(context: &Context, slot: &ModelSlot) -> anyhow::Result<(
     let mut workers = Workers {
         serving: Worker::new(slot.slot().clone()),
         shadow: Worker::new(slot.shadow().clone()),
+        shadow_failures: 0,
     };
     let mut input = context.consume(Role::Predict, &[&context.topics().measurement])?;
     while let Some(work) = input.next().await? {
@@ -35,10 +39,14 @@ pub(crate) async fn run(context: &Context, slot: &ModelSlot) -> anyhow::Result<(
 /// Does not consume before there is a model, and says how to make one.
 async fn wait_for_model(slot: &ModelSlot) {
     const REMINDER: std::time::Duration = std::time::Duration::from_secs(30);
-    while tokio::time::timeout(REMINDER, slot.ready()).await.is_err() {
-        tracing::warn!(
-            "no model yet, predictions wait; make one with `weir model train --csv FILE`"
-        );
+    while tokio::time::timeout(REMINDER, slot.current()).await.is_err() {
+        if slot.version().is_some() {
+            tracing::warn!("predictions wait until it is known whether there is a newer model");
+        } else {
+            tracing::warn!(
+                "no model yet, predictions wait; make one with `weir model train --csv FILE`"
+            );
+        }
     }
 }
 
@@ -75,6 +83,8 @@ async fn batch(
 struct Workers {
     serving: Worker<Active>,
     shadow: Worker<Active>,
+    /// Batches on end that the one beside has failed.
+    shadow_failures: u32,
 }
 
 /// Predicts the batch with whatever model serves now, and with the one beside it.
@@ -83,8 +93,8 @@ fn predict(
     workers: &mut Workers,
     measurements: Vec<Measurement>,
 ) -> Vec<Prediction> {
-    let mut shadows = shadows(&mut workers.shadow, &measurements).into_iter();
     let (model, outcomes) = answer(slot, &mut workers.serving, &measurements);
+    let mut shadows = shadows(slot, workers, &measurements).into_iter();
     let predictions = measurements.into_iter().zip(outcomes);
     let prediction = |(measurement, outcome)| {
         let shadow = shadows.next().filter(|shadow| shadow.version != model.version);
@@ -100,8 +110,6 @@ fn answer(
     worker: &mut Worker<Active>,
     measurements: &[Measurement],
 ) -> (ModelRef, Vec<Outcome>) {
-    /// A machine that stood still makes the best model miss its deadline; not three times.
-    const ATTEMPTS: u32 = 3;
     let mut failures = 0;
     loop {
         let serving = worker.current().expect("a slot that has had a model keeps one");
@@ -116,7 +124,7 @@ fn answer(
         tracing::error!(%error, model.version = version, model.digest = %digest, "model failed");
         failures += 1;
         if failures == ATTEMPTS {
-            if !slot.demote(model) {
+            if !slot.demote(&active) {
                 return (model, vec![Outcome::Missing(Missing::ModelFailed); measurements.len()]);
             }
             failures = 0;
@@ -125,18 +133,25 @@ fn answer(
 }
 
 /// What the version beside the one that serves says; nothing if there is none. That it fails harms nobody.
-fn shadows(worker: &mut Worker<Active>, measurements: &[Measurement]) -> Vec<Shadow> {
-    let Some(serving) = worker.current() else { return Vec::new() };
+/// One that fails again and again is not asked any more: each time may take as long as its deadline.
+fn shadows(slot: &ModelSlot, workers: &mut Workers, measurements: &[Measurement]) -> Vec<Shadow> {
+    let Some(serving) = workers.shadow.current() else { return Vec::new() };
     let active = serving.active().clone();
     let (features, codes) = columns(measurements, &active.tag);
     let ModelRef { version, digest, .. } = active.tag.model;
     match serving.predict(&features, &codes) {
         Ok(predictions) => {
+            workers.shadow_failures = 0;
             let shadow = |outcome: Outcome| Shadow { value: outcome.value(), version, digest };
             outcomes(&predictions).into_iter().map(shadow).collect()
         }
         Err(error) => {
             tracing::warn!(%error, model.version = version.0, model.digest = %digest, "model beside failed");
+            workers.shadow_failures += 1;
+            if workers.shadow_failures == ATTEMPTS {
+                workers.shadow_failures = 0;
+                slot.shadow().clear();
+            }
             vec![Shadow { value: None, version, digest }; measurements.len()]
         }
     }

@@ -100,6 +100,11 @@ async fn a_guarded_line_changes_its_model_only_for_a_better_one() {
     line.ask("forth", Action::Promote { version: ModelVersion(2) }).await;
     line.ask("nothing", Action::Promote { version: ModelVersion(99) }).await;
     line.ask("new", Action::Retrain).await;
+    let event = Event { key: b"weight".to_vec(), id: None, payload: b"{}".to_vec() };
+    line.write(&line.config.topics.request, &[event]).await;
+    line.settled().await;
+    let dead = weir_events::TopicNames::dead_letter(&line.config.topics.request);
+    assert_eq!(line.records(&dead).await.len(), 1, "what is no request is set aside");
     lives.extend([
         (6, Champion, Some(1), Rollback),
         (7, Champion, Some(2), Promotion),
@@ -200,6 +205,16 @@ async fn a_host_begins_with_what_it_has_on_disk() {
     );
     drop(offline);
 
+    // Something was published while it was down: what is on disk must not predict any more.
+    let (_, third) = line.publish(&training_rows(&["walleye"])).await;
+    line.pass(&fish(0..1, "walleye")).await;
+    let host = line.host();
+    line.until("a prediction", |progress| progress.count(&line.config.topics.prediction) >= 1)
+        .await;
+    line.settled().await;
+    assert_eq!(line.predictions().await[0].model, third.model_ref());
+    host.stop().await;
+
     // Another topic, in which the first version is the newest: somebody has set Kafka back.
     let mut other = Line::start(1);
     other.config.models.path.clone_from(&line.config.models.path);
@@ -208,7 +223,7 @@ async fn a_host_begins_with_what_it_has_on_disk() {
     other.ready().await;
     other.pass(&fish(0..1, "salmon")).await;
     other.settled().await;
-    assert_eq!(other.predictions().await[0].model, second.model_ref());
+    assert_eq!(other.predictions().await[0].model, third.model_ref());
     host.stop().await;
 
     // The key is revoked: nothing that it has signed serves any more, also from disk.

@@ -227,7 +227,7 @@ impl Line {
         let mut log = Log::new(&self.config.train.model, trust);
         let mut apply = |record: &Record| {
             let key = record.key_text().expect("a key");
-            let applied = log.apply(key, record.payload.as_deref(), EventTime::EPOCH);
+            let applied = log.apply(key, record.payload.as_deref());
             applied.ok().flatten().map(|accepted| Arc::unwrap_or_clone(accepted.manifest))
         };
         self.records(&self.config.topics.models).await.iter().filter_map(&mut apply).collect()

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use tokio::sync::oneshot;
 use weir_events::{
-    EventId, EventTime, Joined, Key, Missing, ModelVersion, Outcome, Schema, Side, TopicNames,
-    Unjoined, UnjoinedReason, WindowClosed, headers,
+    EventId, Joined, Key, Missing, ModelVersion, Outcome, Schema, Side, TopicNames, Unjoined,
+    UnjoinedReason, WindowClosed, headers,
 };
 use weir_kafka::{Consumer, ConsumerEvent, KafkaConfig, Progress, Record};
 use weir_registry::{Accepted, Log};
@@ -170,7 +170,7 @@ impl Observer {
 
     fn model(&mut self, record: &Record) -> anyhow::Result<()> {
         let key = record.key_text().unwrap_or_default();
-        let applied = self.models.apply(key, record.payload.as_deref(), EventTime::EPOCH)?;
+        let applied = self.models.apply(key, record.payload.as_deref())?;
         let Some(Accepted { manifest, bytes, .. }) = applied else { return Ok(()) };
         if let Some((folder, bytes)) = self.out.as_ref().zip(bytes) {
             let file = folder.join(format!("{}.wasm", manifest.version));

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use weir_events::Digest;
+use weir_host::model::check;
 use weir_registry::{Cause, CauseKind, Envelope, Layout, Manifest, SecretKey, Stage, Stored};
+use weir_runtime::Runtime;
 use weir_service::{Clock as _, SystemClock};
 
-use super::source::{self, Source, layout_and_tag};
+use super::source::{self, Signature, Source, layout_and_tag};
 use crate::line::Line;
 
 /// Writes a version to a directory.
@@ -34,6 +36,12 @@ pub(super) async fn import(from: &str, line: &Line, key: Option<&Path>) -> anyho
         "import {from}: the component is another one"
     );
     let config = line.load()?;
+    // A host would refuse it, and a signature says that somebody has looked.
+    let model =
+        Runtime::new(config.limits()?)?.load(&stored.bytes).context("load the component")?;
+    check(&model, &config.schema()?, &manifest.golden).context("test the component")?;
+    let signature = Signature::of(source::strict(&config)?.as_ref(), &stored.envelope);
+    writeln!(std::io::stderr(), "{from}: its signature is {signature}")?;
     let key = signing_key(&config, key)?;
     let trust = source::strict(&config)?.unwrap_or_else(weir_registry::Trust::unsigned);
     let mut catalog = source::open(&config, trust, key).await?;

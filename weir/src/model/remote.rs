@@ -1,13 +1,16 @@
 //! `weir model push` and `pull`: versions in a registry of the Open Container Initiative.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use anyhow::{Context as _, bail};
 use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
+use tokio::io::AsyncWrite;
 use weir_events::Digest;
 use weir_registry::{COMPONENT_TYPE, CONFIG_TYPE, Layout, Stored};
 
@@ -101,9 +104,9 @@ pub(super) async fn pull(
         bail!("pull {from}: a model has one layer, this has {}", manifest.layers.len());
     };
     check(layer, &manifest.config, config.limits.component_bytes_max).with_context(pulling)?;
-    let mut component = Vec::new();
+    let mut component = Bounded { bytes: Vec::new(), max: config.limits.component_bytes_max };
     client.pull_blob(&reference, layer, &mut component).await.with_context(pulling)?;
-    let stored = Stored::from_image(&raw, component)
+    let stored = Stored::from_image(&raw, component.bytes)
         .map_err(|reason| anyhow::anyhow!("pull {from}: {reason}"))?;
     let strict = source::strict(&config)?;
     let signature = Signature::of(strict.as_ref(), &stored.envelope);
@@ -115,6 +118,36 @@ pub(super) async fn pull(
     let (version, digest) = (manifest.version, manifest.digest);
     writeln!(std::io::stdout(), "{}:{version} {digest}\nsignature: {signature}", out.display())?;
     Ok(())
+}
+
+/// Bytes up to a limit: a registry may send more than it said.
+struct Bounded {
+    bytes: Vec<u8>,
+    max: usize,
+}
+
+impl AsyncWrite for Bounded {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        new: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.bytes.len() + new.len() > this.max {
+            let reason = format!("more than {} bytes, limits.component-bytes-max", this.max);
+            return Poll::Ready(Err(io::Error::other(reason)));
+        }
+        this.bytes.extend_from_slice(new);
+        Poll::Ready(Ok(new.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// Whether it is a model, and no larger than one may be: before anything is fetched.

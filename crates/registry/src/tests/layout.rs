@@ -1,7 +1,5 @@
 //! Versions on disk.
 
-use std::sync::Arc;
-
 use weir_events::ModelVersion;
 
 use super::{key, manifest};
@@ -90,5 +88,17 @@ fn damage_is_seen_and_what_a_crash_left_is_removed() {
     std::fs::write(path, b"two").expect("written");
     let error = layout.get("v1").expect_err("damaged").to_string();
     assert!(error.contains("does not have the digest"), "{error}");
-    assert_eq!(Arc::<[u8]>::from(&b"x"[..]).len(), 1);
+    assert_eq!(layout.unchecked("v1").expect("readable").version, ModelVersion(1));
+    drop(layout);
+
+    // A manifest that is gone takes its version with it, and no other.
+    let mut layout = Layout::open(directory.path()).expect("opens");
+    put(&mut layout, 2, b"second");
+    let index = std::fs::read_to_string(directory.path().join("index.json")).expect("read");
+    let index: serde_json::Value = serde_json::from_str(&index).expect("JSON");
+    let named = index["manifests"][1]["digest"].as_str().expect("a digest");
+    std::fs::remove_file(directory.path().join("blobs/sha256").join(&named[7..])).expect("removed");
+    drop(layout);
+    let layout = Layout::open(directory.path()).expect("opens");
+    assert_eq!((layout.damaged(), layout.tags()), (&["v2".to_owned()][..], ["v1"].into()));
 }

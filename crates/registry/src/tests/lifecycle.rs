@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use weir_events::{Digest, EventTime, ModelVersion};
+use weir_events::{Compared, Digest, EventTime, ModelVersion};
 
 use super::{blob, manifest, put};
-use crate::{
-    Action, Compared, Decision, HoldOut, Log, Manifest, Policy, Request, Rules, Stage, Trust,
-};
+use crate::{Action, Decision, HoldOut, Log, Manifest, Policy, Request, Rules, Stage, Trust};
 
 const GUARDED: Rules =
     Rules { policy: Policy::BetterThanChampion, margin: 0.1, shadow_rows: 10, probation_rows: 10 };

@@ -35,28 +35,45 @@ fn of_two_manifests_with_one_number_the_first_counts() {
 #[test]
 fn what_does_not_fit_is_refused_and_changes_nothing() {
     let mut log = log();
-    let forged = log.apply(&format!("blob/{}", Digest::of(b"one")), Some(b"two"), NOW);
+    let forged = log.apply(&format!("blob/{}", Digest::of(b"one")), Some(b"two"));
     assert!(matches!(forged, Err(Refusal::Digest(_))));
     let accepted = put(&mut log, None, &manifest(1, b"one")).expect("accepted").expect("new");
     assert_eq!(accepted.bytes, None, "no bytes came");
-    assert!(matches!(log.apply("else", Some(b""), NOW), Err(Refusal::Key(_))));
-    let no_envelope = log.apply("manifest/weight/2", Some(b"{}"), NOW);
+    assert!(matches!(log.apply("else", Some(b"")), Err(Refusal::Key(_))));
+    let no_envelope = log.apply("manifest/weight/2", Some(b"{}"));
     assert!(matches!(no_envelope, Err(Refusal::Trust(TrustError::Envelope(_)))));
     let bytes = Envelope::seal(&manifest(3, b"one"), None).to_bytes();
-    let moved = log.apply("manifest/weight/4", Some(&bytes), NOW);
+    let moved = log.apply("manifest/weight/4", Some(&bytes));
     assert!(matches!(moved, Err(Refusal::OtherKey(_))));
-    assert!(log.apply("manifest/other/1", Some(b"{}"), NOW).expect("another model's").is_none());
-    assert!(log.apply("manifest/weight/1", None, NOW).expect("a tombstone").is_none());
+    assert!(log.apply("manifest/other/1", Some(b"{}")).expect("another model's").is_none());
+    assert!(log.apply("manifest/weight/1", None).expect("a tombstone").is_none());
     assert_eq!(log.champion().map(|it| it.manifest.version), Some(ModelVersion(1)));
 }
 
 #[test]
 fn what_has_expired_does_not_begin_to_serve_and_goes_on_serving() {
     let expired = Manifest { expires: Some(EventTime::EPOCH), ..manifest(1, b"one") };
-    let refused = put(&mut log(), None, &expired).expect_err("refused");
+    let mut fresh = log();
+    let read = put(&mut fresh, None, &expired).expect("history").expect("read");
+    let refused = fresh.may_serve(&read.manifest, NOW).expect_err("refused");
     assert!(matches!(refused, Refusal::Trust(TrustError::Expired(_))), "{refused}");
     let floor = Floor { version: ModelVersion(1), digest: expired.digest };
-    put(&mut log().above(Some(floor)), None, &expired).expect("served before");
+    let mut served = log().above(Some(floor));
+    put(&mut served, None, &expired).expect("history");
+    served.may_serve(&expired, NOW).expect("served before");
+}
+
+/// A host that runs for years, or reads a topic that somebody has filled, holds no more than it may.
+#[test]
+fn components_at_hand_are_bounded() {
+    let mut log = log();
+    let component = |version: u64| vec![u8::try_from(version).expect("small"); 20 << 20];
+    for version in 1..=5 {
+        blob(&mut log, &component(version)).expect("kept");
+        put(&mut log, None, &manifest(version, &component(version))).expect("accepted");
+    }
+    let at_hand = log.versions().filter(|version| version.bytes.is_some());
+    assert_eq!(at_hand.map(|it| it.manifest.version.0).collect::<Vec<_>>(), [3, 4, 5]);
 }
 
 #[test]
@@ -64,11 +81,11 @@ fn nobody_brings_a_host_back_while_it_is_down() {
     let floor = Floor { version: ModelVersion(5), digest: Digest::of(b"five") };
     let mut log = log().above(Some(floor));
     let old = put(&mut log, None, &manifest(4, b"four")).expect("history").expect("read");
-    assert!(log.may_serve(&old.manifest).is_err());
+    assert!(log.may_serve(&old.manifest, NOW).is_err());
     let forged = put(&mut log, None, &manifest(5, b"forged")).expect_err("refused");
     assert!(matches!(forged, Refusal::OtherThanServed(_)), "{forged}");
     let same = put(&mut log, None, &manifest(5, b"five")).expect("accepted").expect("new");
-    log.may_serve(&same.manifest).expect("served before");
+    log.may_serve(&same.manifest, NOW).expect("served before");
 }
 
 #[test]

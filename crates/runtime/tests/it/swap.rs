@@ -71,13 +71,17 @@ fn a_slot_remembers_the_one_before() {
     let slot = Arc::new(Slot::empty());
     let mut worker = Worker::new(Arc::clone(&slot));
     assert!(worker.current().is_none());
-    assert!(slot.restore().is_none());
-    assert!(slot.store(active(&one, 1)).is_none());
-    assert!(slot.restore().is_none(), "there was nothing before the first");
-    assert_eq!(slot.store(active(&two, 2)).unwrap().tag, 1);
+    let (first, second) = (active(&one, 1), active(&two, 2));
+    assert!(slot.store(Arc::clone(&first)).is_none());
+    assert!(!slot.replace(&first), "there was nothing before the first");
+    assert_eq!(slot.store(Arc::clone(&second)).unwrap().tag, 1);
     assert_eq!(worker.current().unwrap().active().tag, 2);
-    assert_eq!(slot.restore().unwrap().tag, 1);
+    assert!(slot.replace(&first), "another one serves, and stays");
+    assert_eq!(worker.current().unwrap().active().tag, 2);
+    assert!(slot.replace(&second));
     assert_eq!(worker.current().unwrap().active().tag, 1);
-    assert!(slot.restore().is_none(), "it was restored already");
+    assert!(!slot.replace(&first), "it was restored already");
     assert_eq!(slot.load().unwrap().tag, 1);
+    slot.clear();
+    assert!(worker.current().is_none());
 }

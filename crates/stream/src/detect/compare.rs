@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Deserialize as _;
 use serde_json::Value;
-use weir_events::{EventId, Joined, ModelVersion, RowPosition, relative_error};
+use weir_events::{Compared, EventId, Joined, ModelVersion, RowPosition, relative_error};
 
 use super::{Detector, DetectorOutput, Ignored};
 
@@ -33,21 +33,6 @@ pub struct ComparisonConfig {
     pub shadow_rows: u64,
     /// Rows on which a version in probation is compared with the one before; none if 0.
     pub probation_rows: u64,
-}
-
-/// How two versions did on the same rows.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Compared {
-    /// The version that served.
-    pub served: ModelVersion,
-    /// Its mean relative error.
-    pub served_error: f64,
-    /// The version that was not listened to.
-    pub shadow: ModelVersion,
-    /// Its mean relative error.
-    pub shadow_error: f64,
-    /// How many rows.
-    pub rows: u64,
 }
 
 type Pair = (ModelVersion, ModelVersion);

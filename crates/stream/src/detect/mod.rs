@@ -15,9 +15,9 @@ mod window;
 use std::fmt::Debug;
 
 use serde_json::Value;
-use weir_events::{Joined, RowPosition, Trigger, WindowClosed};
+use weir_events::{Compared, Joined, RowPosition, Trigger, WindowClosed};
 
-pub use compare::{Compared, Comparison, ComparisonConfig};
+pub use compare::{Comparison, ComparisonConfig};
 pub use compose::{Checkpoint, CheckpointError, Detectors};
 pub use unseen::{UnseenLevel, UnseenLevelConfig};
 pub use window::{Closing, TumblingMean, TumblingMeanConfig};

@@ -1,10 +1,8 @@
 //! Two versions on the same rows, against the mean of the definition.
 
 use proptest::prelude::*;
-use weir_events::{Digest, Joined, ModelVersion, RowPosition, Shadow, relative_error};
-use weir_stream::{
-    Compared, Comparison, ComparisonConfig, Detector as _, DetectorOutput, Detectors,
-};
+use weir_events::{Compared, Digest, Joined, ModelVersion, RowPosition, Shadow, relative_error};
+use weir_stream::{Comparison, ComparisonConfig, Detector as _, DetectorOutput, Detectors};
 
 use crate::rows::Row;
 
