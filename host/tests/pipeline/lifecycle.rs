@@ -100,11 +100,6 @@ async fn a_guarded_line_changes_its_model_only_for_a_better_one() {
     line.ask("forth", Action::Promote { version: ModelVersion(2) }).await;
     line.ask("nothing", Action::Promote { version: ModelVersion(99) }).await;
     line.ask("new", Action::Retrain).await;
-    let event = Event { key: b"weight".to_vec(), id: None, payload: b"{}".to_vec() };
-    line.write(&line.config.topics.request, &[event]).await;
-    line.settled().await;
-    let dead = weir_events::TopicNames::dead_letter(&line.config.topics.request);
-    assert_eq!(line.records(&dead).await.len(), 1, "what is no request is set aside");
     lives.extend([
         (6, Champion, Some(1), Rollback),
         (7, Champion, Some(2), Promotion),
@@ -118,6 +113,21 @@ async fn a_guarded_line_changes_its_model_only_for_a_better_one() {
     );
     assert_eq!(back.digest, weir_events::Digest::from_bytes(worse.model.digest()));
     assert_eq!(line.predictions().await.len(), 76);
+    host.stop().await;
+}
+
+/// The trainer goes on behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_request_is_set_aside() {
+    let line = Line::start(1);
+    line.publish(&training_rows(&["salmon"])).await;
+    let host = line.host();
+    line.ready().await;
+    let event = Event { key: b"weight".to_vec(), id: None, payload: b"{}".to_vec() };
+    line.write(&line.config.topics.request, &[event]).await;
+    line.settled().await;
+    let dead = weir_events::TopicNames::dead_letter(&line.config.topics.request);
+    assert_eq!(line.records(&dead).await.len(), 1);
     host.stop().await;
 }
 
