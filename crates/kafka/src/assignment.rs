@@ -2,6 +2,7 @@
 //! start again, and which partitions rest.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::TopicPartitionList;
@@ -75,5 +76,27 @@ pub(crate) fn pause(inner: &Inner, topic: &str, partition: i32, paused: bool) {
     if let Err(error) = result {
         // Only for a partition that was revoked meanwhile, which is not fetched anyway.
         tracing::debug!(%error, topic, partition, "pause or resume of a partition failed");
+    }
+}
+
+/// Revocations that the polling thread has begun, and that the caller has finished.
+#[derive(Default, Debug)]
+pub(crate) struct Revocations {
+    begun: AtomicU64,
+    finished: AtomicU64,
+}
+
+impl Revocations {
+    pub(crate) fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::Release);
+    }
+
+    pub(crate) fn finish(&self) {
+        self.finished.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether the caller has something to finish.
+    pub(crate) fn is_open(&self) -> bool {
+        self.finished.load(Ordering::Acquire) != self.begun.load(Ordering::Acquire)
     }
 }

@@ -8,7 +8,6 @@
 //! Offsets are committed in the background once a second, before partitions are given back, and at the end. What
 //! is committed may lag behind what is done; after a crash records come again, and every output is repeatable.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -16,7 +15,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
-use crate::assignment::{Assignment, ConsumerEvent, Held, Offsets, Resume, pause};
+use crate::assignment::{Assignment, ConsumerEvent, Held, Offsets, Resume, Revocations, pause};
 use crate::config::ANSWER_TIMEOUT;
 use crate::poll::Poller;
 use crate::reach::{Inner, ask, create, member, partitions, watermarks};
@@ -36,8 +35,7 @@ pub struct Consumer {
     held: Arc<Held>,
     /// Whether the last event was a revocation, which the caller has not finished yet.
     finishing: bool,
-    /// How many revocations it has finished.
-    finished: Arc<AtomicU64>,
+    revocations: Arc<Revocations>,
     name: Arc<str>,
     progress: Progress,
     thread: Option<JoinHandle<()>>,
@@ -145,8 +143,8 @@ impl Consumer {
         let inner = Arc::new(inner);
         let done = Arc::new(Mutex::new(Offsets::new()));
         let to_commit = commits.then(|| Arc::clone(&done));
-        let (held, finished) = (Arc::new(Held::default()), Arc::new(AtomicU64::new(0)));
-        let (client, shared) = (Arc::clone(&inner), (Arc::clone(&held), Arc::clone(&finished)));
+        let (held, revocations) = (Arc::new(Held::default()), Arc::new(Revocations::default()));
+        let (client, shared) = (Arc::clone(&inner), (Arc::clone(&held), Arc::clone(&revocations)));
         let poller = Poller::new(client, sender, to_commit, shared.0, shared.1);
         let thread = std::thread::Builder::new()
             .name(format!("kafka-{name}"))
@@ -154,7 +152,17 @@ impl Consumer {
             .map_err(KafkaError::Thread)?;
         let inner = Some(inner);
         let (name, thread) = (name.into(), Some(thread));
-        Ok(Self { events, inner, done, held, finishing: false, finished, name, progress, thread })
+        Ok(Self {
+            events,
+            inner,
+            done,
+            held,
+            finishing: false,
+            revocations,
+            name,
+            progress,
+            thread,
+        })
     }
 
     /// The next event; none after [`ConsumerEvent::Failed`].
@@ -163,7 +171,7 @@ impl Consumer {
     /// as [done](Self::done): only then the partitions go to their next owner.
     pub async fn next(&mut self) -> Option<ConsumerEvent> {
         if std::mem::take(&mut self.finishing) {
-            self.finished.fetch_add(1, Ordering::Release);
+            self.revocations.finish();
         }
         let event = self.events.recv().await;
         self.finishing = matches!(event, Some(ConsumerEvent::Assignment(Assignment::Revoked(_))));
@@ -177,6 +185,12 @@ impl Consumer {
             self.progress.ready(&self.name);
         }
         event
+    }
+
+    /// Whether partitions are asked back, or are gone already, and there is still something of them to be finished. What takes
+    /// long should then be left to their next owner: what is not [done](Self::done) comes to it.
+    pub fn is_asked_back(&self) -> bool {
+        self.revocations.is_open()
     }
 
     /// Notes that everything that follows from the records before `next` has been delivered, and that a

@@ -9,7 +9,7 @@
 //! for, since the whole group waits with us. Of partitions that are gone nothing is committed any more.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use crate::assignment::{Assignment, ConsumerEvent, Held, Offsets, Resume, pause};
+use crate::assignment::{Assignment, ConsumerEvent, Held, Offsets, Resume, Revocations, pause};
 use crate::config::ANSWER_TIMEOUT;
 use crate::context::Rebalanced;
 use crate::reach::Inner;
@@ -55,9 +55,7 @@ pub(crate) struct Poller {
     full_since: Option<Instant>,
     /// Whether all partitions are paused because the caller has had no room for long.
     holding: bool,
-    /// How many revocations the caller was told of. Compared with how many it has finished.
-    revocations: u64,
-    finished: Arc<AtomicU64>,
+    revocations: Arc<Revocations>,
     /// Partitions that were revoked, until the caller has finished what it has of them.
     revoked: Option<Revoked>,
 }
@@ -79,11 +77,10 @@ impl Poller {
         events: mpsc::Sender<ConsumerEvent>,
         to_commit: Option<Arc<Mutex<Offsets>>>,
         held: Arc<Held>,
-        finished: Arc<AtomicU64>,
+        revocations: Arc<Revocations>,
     ) -> Self {
         Self {
-            revocations: 0,
-            finished,
+            revocations,
             revoked: None,
             consumer,
             events,
@@ -120,7 +117,7 @@ impl Poller {
 
     /// Gives partitions back as soon as the caller has finished with them.
     fn give_back(&mut self) {
-        let is_finished = self.finished.load(Ordering::Acquire) == self.revocations;
+        let is_finished = !self.revocations.is_open();
         match self.revoked {
             None => return,
             Some(Revoked::Asked(since)) => {
@@ -241,7 +238,7 @@ impl Poller {
 
     fn revoke(&mut self, revoked: Revoked, partitions: Vec<Partition>) -> ConsumerEvent {
         self.revoked = Some(revoked);
-        self.revocations += 1;
+        self.revocations.begin();
         ConsumerEvent::Assignment(Assignment::Revoked(partitions))
     }
 

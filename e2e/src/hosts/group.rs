@@ -79,8 +79,9 @@ pub fn instance(number: usize) -> String {
 
 impl Drop for Group<'_> {
     fn drop(&mut self) {
-        let TopicNames { prediction, joined, unjoined, window, trigger, .. } = &self.topics;
-        delete(&self.line.kafka, &[prediction, joined, unjoined, window, trigger]);
+        let TopicNames { prediction, joined, unjoined, window, trigger, request, .. } =
+            &self.topics;
+        delete(&self.line.kafka, &[prediction, joined, unjoined, window, trigger, request]);
     }
 }
 

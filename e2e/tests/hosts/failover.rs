@@ -24,15 +24,17 @@ fn hosts_that_train_are_killed() {
     let mut hosts: Vec<_> = (0..2).map(|_| group.host("", &[])).collect();
     hosts.iter_mut().for_each(|host| host.await_line("model serves"));
     let fed = line.feed(600.0);
+    let mut kills = 0;
     while !fed.is_finished() {
         std::thread::sleep(Duration::from_secs(8));
+        kills += 1;
         hosts.remove(0).kill();
         hosts.push(group.host("", &[]));
     }
     fed.join().expect("fed");
     group.finish_windows();
     group.await_committed("train");
-    group.check_versions("C-2, M-6 trainer");
+    group.check_versions("C-2, M-6 trainer", kills);
     let newest = group.newest_version();
     let began = Instant::now();
     let mut late = group.host("", &[]);

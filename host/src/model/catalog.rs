@@ -119,7 +119,7 @@ impl Catalog {
             let mut won = None;
             while self.log.next_version() <= manifest.version {
                 // Another trainer's next version may be read together with this one.
-                let is_ours = |accepted: &Accepted| *accepted.manifest == manifest;
+                let is_ours = |accepted: &Accepted| *accepted.envelope == *envelope;
                 self.read(|accepted| {
                     if is_ours(accepted) {
                         won = Some(Arc::clone(&accepted.manifest));

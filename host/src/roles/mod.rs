@@ -118,6 +118,11 @@ impl Input {
         }
     }
 
+    /// Whether what is not done yet is better left to another process.
+    pub(crate) fn is_asked_back(&self) -> bool {
+        self.consumer.is_asked_back()
+    }
+
     /// Marks a batch as done, and its partitions to be resumed after it.
     pub(crate) fn done(&self, records: &[Record]) {
         // Within a batch the records of a partition are in order: the last call for each counts.

@@ -3,6 +3,7 @@
 //! A trigger names the row whose arrival caused it. Training waits until the store has that row, and takes the newest rows up
 //! to and including it. What was answered before, by a run that crashed before it could say so, is passed over. The topics
 //! of triggers and requests have one partition: of several processes with this role one trains, and the others stand by.
+//! One whose partitions are asked back, or are another's already, leaves what it has not begun to publish: the next owner does it.
 //! Only this role signs; what others want done with versions they ask for.
 
 use std::sync::Arc;
@@ -54,6 +55,28 @@ async fn open(context: &Context) -> anyhow::Result<Catalog> {
     Catalog::open(&kafka, producer, topic, model, context.config.trust()?, key).await
 }
 
+/// What became of a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Here,
+    /// It is left to whoever reads the topic next.
+    ByTheNext,
+}
+
+/// Why a trigger or a request has no version.
+enum NoVersion {
+    Refused(String),
+    /// The topic is asked back, or another's already.
+    AskedBack,
+}
+
+/// Whether the row that caused a trigger is in the store.
+enum Waited {
+    Stored,
+    TooLong,
+    AskedBack,
+}
+
 struct Trains<'a> {
     context: &'a Context,
     store: &'a Arc<dyn TrainingStore>,
@@ -66,72 +89,114 @@ impl Trains<'_> {
     async fn batch(&mut self, input: &Input, records: &[Record]) -> anyhow::Result<bool> {
         let context = self.context;
         for record in records {
+            if input.is_asked_back() {
+                break;
+            }
             let mut outputs = Outputs::new(&context.producer);
             let done = async {
                 self.catalog.refresh().await?;
                 if *record.topic == *context.topics().request {
-                    return self.requested(record, &mut outputs).await;
+                    return self.requested(input, record, &mut outputs).await;
                 }
                 match context.schema.decode_trigger(record.payload()) {
-                    Ok(trigger) => self.triggered(&trigger).await,
-                    Err(rejection) => outputs.dead_letter(record, &rejection).await,
+                    Ok(trigger) => self.triggered(input, &trigger).await,
+                    Err(rejection) => {
+                        outputs.dead_letter(record, &rejection).await.map(|()| Done::Here)
+                    }
                 }
             };
-            tokio::select! {
+            let done = tokio::select! {
                 done = done => done?,
                 () = context.shutdown.cancelled() => return Ok(false),
-            }
+            };
             outputs.settle().await?;
+            if done == Done::ByTheNext {
+                break;
+            }
             crash_point("train-published");
             input.done(std::slice::from_ref::<Record>(record));
         }
         Ok(true)
     }
 
-    async fn triggered(&mut self, trigger: &Trigger) -> anyhow::Result<()> {
+    async fn triggered(&mut self, input: &Input, trigger: &Trigger) -> anyhow::Result<Done> {
         if self.catalog.answer_to(&trigger.id).is_some() {
             tracing::info!(trigger = trigger.id, "retraining was done before");
-            return Ok(());
+            return Ok(Done::Here);
         }
-        if !stored(self.store, trigger, self.context.config.train.row_timeout).await? {
-            let (trigger, row) = (&trigger.id, trigger.closed_by);
-            tracing::error!(trigger, %row, "row was not stored in time; no retraining");
-            return Ok(());
+        match self.stored(input, trigger).await? {
+            Waited::Stored => {}
+            Waited::AskedBack => return Ok(Done::ByTheNext),
+            Waited::TooLong => {
+                let (trigger, row) = (&trigger.id, trigger.closed_by);
+                tracing::error!(trigger, %row, "row was not stored in time; no retraining");
+                return Ok(Done::Here);
+            }
         }
         let last = RowOrder { time: trigger.closed_at, position: trigger.position };
-        if let Err(error) = self.retrain(last, Cause::trigger(&trigger.id)).await? {
-            tracing::error!(trigger = trigger.id, error, "retraining failed; the model stays");
+        match self.retrain(input, last, Cause::trigger(&trigger.id)).await? {
+            Ok(_) => {}
+            Err(NoVersion::AskedBack) => return Ok(Done::ByTheNext),
+            Err(NoVersion::Refused(error)) => {
+                tracing::error!(trigger = trigger.id, error, "retraining failed; the model stays");
+            }
         }
-        Ok(())
+        Ok(Done::Here)
+    }
+
+    /// Waits for the row that caused a trigger.
+    async fn stored(&self, input: &Input, trigger: &Trigger) -> anyhow::Result<Waited> {
+        /// The row usually is there already; a wait that grows spares a store that is slow.
+        const PAUSE_MAX: Duration = Duration::from_millis(500);
+        let mut pause = Duration::from_millis(2);
+        let mut waited = Duration::ZERO;
+        while !self.store.contains(trigger.closed_by).await? {
+            if input.is_asked_back() {
+                return Ok(Waited::AskedBack);
+            }
+            if waited >= self.context.config.train.row_timeout {
+                return Ok(Waited::TooLong);
+            }
+            tokio::time::sleep(pause).await;
+            waited += pause;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        Ok(Waited::Stored)
     }
 
     async fn requested(
         &mut self,
+        input: &Input,
         record: &Record,
         outputs: &mut Outputs<'_>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Done> {
         let request = match Request::decode(record.payload()) {
             Ok(request) => request,
-            Err(rejection) => return outputs.dead_letter(record, &rejection).await,
+            Err(rejection) => {
+                return outputs.dead_letter(record, &rejection).await.map(|()| Done::Here);
+            }
         };
         if request.model != self.context.config.train.model {
-            return Ok(());
+            return Ok(Done::Here);
         }
-        let (version, refused) = match self.answer(&request).await? {
+        let (version, refused) = match self.answer(input, &request).await? {
             Ok(manifest) => (manifest.map(|manifest| manifest.version), None),
-            Err(reason) => {
+            Err(NoVersion::AskedBack) => return Ok(Done::ByTheNext),
+            Err(NoVersion::Refused(reason)) => {
                 tracing::warn!(request = request.id, by = request.by, reason, "request is refused");
                 (None, Some(reason))
             }
         };
-        self.catalog.answer(&Answer { id: request.id, version, refused }).await
+        let answer = Answer { id: request.id, version, refused };
+        self.catalog.answer(&answer).await.map(|()| Done::Here)
     }
 
     /// The version that comes of a request, or why there is none.
     async fn answer(
         &mut self,
+        input: &Input,
         request: &Request,
-    ) -> anyhow::Result<Result<Option<Arc<Manifest>>, String>> {
+    ) -> anyhow::Result<Result<Option<Arc<Manifest>>, NoVersion>> {
         if let Some(answered) = self.catalog.answer_to(&request.id) {
             return Ok(Ok(Some(answered)));
         }
@@ -144,18 +209,20 @@ impl Trains<'_> {
                 reason: Some(request.reason.clone()).filter(|reason| !reason.is_empty()),
             };
             let last = RowOrder { time: EventTime::MAX, position: newest };
-            return Ok(self.retrain(last, cause).await?.map(Some));
+            return Ok(self.retrain(input, last, cause).await?.map(Some));
         }
         let decision = self.context.config.rules().decide(self.catalog.log(), request);
         match decision {
             Decision::Nothing => Ok(Ok(None)),
-            Decision::Refuse(reason) => Ok(Err(reason)),
+            Decision::Refuse(reason) => Ok(Err(NoVersion::Refused(reason))),
             Decision::Publish { stage, source, cause } => {
                 let Some(found) = self.catalog.log().get(source).cloned() else {
-                    return Ok(Err(format!("{source} is not there any more")));
+                    let reason = format!("{source} is not there any more");
+                    return Ok(Err(NoVersion::Refused(reason)));
                 };
                 let Some(bytes) = found.bytes else {
-                    return Ok(Err(format!("the component of {source} is not there any more")));
+                    let reason = format!("the component of {source} is not there any more");
+                    return Ok(Err(NoVersion::Refused(reason)));
                 };
                 let manifest = Manifest {
                     stage,
@@ -169,12 +236,13 @@ impl Trains<'_> {
         }
     }
 
-    /// Trains with the newest rows up to this one. The inner error says why that is not possible.
+    /// Trains with the newest rows up to this one. The inner error says why there is no version of it.
     async fn retrain(
         &mut self,
+        input: &Input,
         last: RowOrder,
         cause: Cause,
-    ) -> anyhow::Result<Result<Arc<Manifest>, String>> {
+    ) -> anyhow::Result<Result<Arc<Manifest>, NoVersion>> {
         let rows = Division::of(&self.context.config).read(&**self.store, last).await?;
         let champion = self.catalog.log().champion().cloned();
         let (trainer, config) = (self.trainer.clone(), Arc::clone(&self.context.config));
@@ -185,8 +253,11 @@ impl Trains<'_> {
         });
         let (trained, rows, hold_out) = match fit.await? {
             Ok(fitted) => fitted,
-            Err(error) => return Ok(Err(format!("{error:#}"))),
+            Err(error) => return Ok(Err(NoVersion::Refused(format!("{error:#}")))),
         };
+        if input.is_asked_back() {
+            return Ok(Err(NoVersion::AskedBack));
+        }
         let has_champion = self.catalog.champion().is_some();
         let (stage, reason) = config.rules().gate(has_champion, hold_out.as_ref());
         if let Some(reason) = &reason {
@@ -228,25 +299,4 @@ impl Trains<'_> {
         self.catalog.forget(train.keep_versions).await?;
         Ok(published)
     }
-}
-
-/// Waits for the row that caused a trigger.
-async fn stored(
-    store: &Arc<dyn TrainingStore>,
-    trigger: &Trigger,
-    timeout: Duration,
-) -> anyhow::Result<bool> {
-    /// The row usually is there already; a wait that grows spares a store that is slow.
-    const PAUSE_MAX: Duration = Duration::from_millis(500);
-    let mut pause = Duration::from_millis(2);
-    let mut waited = Duration::ZERO;
-    while !store.contains(trigger.closed_by).await? {
-        if waited >= timeout {
-            return Ok(false);
-        }
-        tokio::time::sleep(pause).await;
-        waited += pause;
-        pause = (pause * 2).min(PAUSE_MAX);
-    }
-    Ok(true)
 }
