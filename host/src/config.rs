@@ -12,6 +12,8 @@ use weir_runtime::{FitOptions, Limits};
 use weir_service::{ConfigError, Security, config};
 use weir_stream::{Closing, ComparisonConfig, JoinConfig, TumblingMeanConfig, UnseenLevelConfig};
 
+use crate::http::HttpSection;
+
 /// The complete defaults, with comments.
 pub const DEFAULTS: &str = include_str!("../weir-host.toml");
 
@@ -76,6 +78,8 @@ pub struct HostConfig {
     pub store: StoreSection,
     /// What a component may use.
     pub limits: LimitsSection,
+    /// What is seen over HTTP.
+    pub http: HttpSection,
 }
 
 /// `[kafka]`
@@ -274,6 +278,7 @@ impl HostConfig {
         self.schema()?;
         self.limits()?;
         self.kafka().check()?;
+        self.http.address()?;
         let positive = |name: &str, fine: bool| {
             if fine {
                 Ok(())

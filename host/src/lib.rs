@@ -17,6 +17,7 @@
 
 mod config;
 mod control;
+pub mod http;
 mod layout;
 pub mod model;
 mod outputs;

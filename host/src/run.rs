@@ -11,6 +11,7 @@ use weir_service::{Clock, Shutdown};
 
 use crate::config::{HostConfig, Role};
 use crate::control::Control;
+use crate::http::{App, HttpServer, Watch};
 use crate::layout;
 use crate::model::{Follower, Trainer};
 use crate::roles::{self, Context};
@@ -35,16 +36,34 @@ pub async fn run(
         config.check_store()?;
     }
     config.check_trust()?;
+    let server = HttpServer::bind(&config.http).await?;
     let schema = Arc::new(config.schema()?);
     let runtime = Runtime::new(config.limits()?)?;
     // There is a model before there is Kafka.
-    let follower = if config.roles.contains(&Role::Predict) {
+    let follower = if config.roles.contains(&Role::Predict) || server.is_some() {
         let (schema, runtime, clock) = (Arc::clone(&schema), runtime.clone(), Arc::clone(&clock));
         let follower = Follower::new(&config, schema, runtime, progress.clone(), clock)?;
         follower.restore().await;
         Some(follower)
     } else {
         None
+    };
+    let config = Arc::new(config);
+    let mut tasks = JoinSet::new();
+    let page = match server.zip(follower.as_ref()) {
+        Some((server, follower)) => {
+            let (config, clock) = (Arc::clone(&config), Arc::clone(&clock));
+            let watch = Watch::new(Arc::clone(&config), Arc::clone(&schema), Arc::clone(&clock))?;
+            let slot = follower.slot().clone();
+            let app = App::new(config, Arc::clone(&schema), slot, clock, watch.clone())?;
+            let shutdown = shutdown.clone();
+            tasks.spawn(async move {
+                server.run(app, shutdown).await;
+                Ok(())
+            });
+            Some(watch)
+        }
+        None => None,
     };
     let (kafka, topics) = (config.kafka(), roles::topics(&config.roles, &config.topics));
     let partitions = tokio::select! {
@@ -53,8 +72,11 @@ pub async fn run(
     };
     layout::check(&config, &partitions)?;
     let producer = Producer::new(&config.kafka(), progress.clone())?;
-    let context = Context { config: Arc::new(config), schema, producer, progress, clock, shutdown };
-    let mut tasks = JoinSet::new();
+    let context = Context { config, schema, producer, progress, clock, shutdown };
+    if let Some(watch) = page {
+        let shutdown = context.shutdown.clone();
+        tasks.spawn(supervise("page", context.clone(), async move || watch.run(&shutdown).await));
+    }
     start_stateless(&context, follower.as_ref(), &control, &mut tasks);
     start_training(&context, runtime, &mut tasks)?;
     let shutdown = context.shutdown.clone();
@@ -97,10 +119,12 @@ fn start_stateless(
                 () = watched.shutdown.cancelled() => Ok(()),
             }
         }));
-        let predictor = context.clone();
-        tasks.spawn(supervise("predict", context.clone(), async move || {
-            roles::predict::run(&predictor, &slot).await
-        }));
+        if roles.contains(&Role::Predict) {
+            let predictor = context.clone();
+            tasks.spawn(supervise("predict", context.clone(), async move || {
+                roles::predict::run(&predictor, &slot).await
+            }));
+        }
     }
     if roles.contains(&Role::Join) {
         let (joiner, control) = (context.clone(), control.clone());

@@ -8,7 +8,6 @@ mod demo;
 mod line;
 mod model;
 mod output;
-mod show;
 mod since;
 mod table;
 mod tail;

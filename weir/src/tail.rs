@@ -61,7 +61,7 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let shutdown = shutdown_on_signals().context("listen to signals")?;
     let (kafka, topic) = (config.kafka(), config.topics.joined.clone());
     let open = tokio::task::spawn_blocking(move || {
-        Consumer::reader_from(&kafka, "weir-tail", &[&topic], start, Progress::default())
+        Consumer::reader_from(&kafka, "weir-tail", &[(&*topic, start)], Progress::default())
     });
     let mut consumer = tokio::select! {
         opened = open => opened??,

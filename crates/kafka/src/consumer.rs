@@ -20,6 +20,7 @@ use crate::config::ANSWER_TIMEOUT;
 use crate::poll::Poller;
 use crate::reach::{Inner, ask, create, member, partitions, watermarks};
 use crate::record::Partition;
+use crate::lags::Lags;
 use crate::scan::{Start, span};
 use crate::{KafkaConfig, KafkaError, Progress};
 
@@ -101,10 +102,10 @@ impl Consumer {
         topics: &[&str],
         progress: Progress,
     ) -> Result<Self, KafkaError> {
-        Self::reader_from(config, name, topics, Start::Beginning, progress)
+        Self::reader_from(config, name, &from(topics, Start::Beginning), progress)
     }
 
-    /// Reads whole topics from `start` on, alone and without committing anything. What is written after
+    /// Reads whole topics, each from where it says, alone and without committing anything. What is written after
     /// this has returned is read.
     ///
     /// # Errors
@@ -112,13 +113,12 @@ impl Consumer {
     pub fn reader_from(
         config: &KafkaConfig,
         name: &str,
-        topics: &[&str],
-        start: Start,
+        topics: &[(&str, Start)],
         progress: Progress,
     ) -> Result<Self, KafkaError> {
         let inner = create(config, name)?;
         let mut assignment = TopicPartitionList::new();
-        for topic in topics {
+        for &(topic, start) in topics {
             for partition in partitions(&inner, config, topic)? {
                 let offset = match start {
                     Start::Beginning => Offset::Beginning,
@@ -127,7 +127,7 @@ impl Consumer {
                 assignment.add_partition_offset(topic, partition, offset)?;
             }
         }
-        progress.register(name, topics.iter().copied());
+        progress.register(name, topics.iter().map(|&(topic, _)| topic));
         inner.assign(&assignment)?;
         progress.ready(name);
         Self::start(inner, name, progress, false)
@@ -231,25 +231,7 @@ impl Consumer {
     /// # Errors
     /// If the brokers do not answer or the topic does not exist.
     pub fn lag(config: &KafkaConfig, group: &str, topic: &str) -> Result<Option<i64>, KafkaError> {
-        let inner = create(config, group)?;
-        let (mut lag, mut any) = (0, false);
-        let mut list = TopicPartitionList::new();
-        for partition in partitions(&inner, config, topic)? {
-            list.add_partition(topic, partition);
-        }
-        let committed = ask(&inner, config, ANSWER_TIMEOUT, |slice| {
-            inner.committed_offsets(list.clone(), slice)
-        })?;
-        for entry in committed.elements() {
-            let (low, high) = watermarks(&inner, config, topic, entry.partition())?;
-            let next = match entry.offset() {
-                Offset::Offset(next) => next,
-                _ => low,
-            };
-            any |= matches!(entry.offset(), Offset::Offset(_));
-            lag += high - next;
-        }
-        Ok(any.then_some(lag))
+        Ok(Lags::new(config).of(group, topic)?.lag)
     }
 
     /// Leaves: commits what is done and waits until the group knows. Of a member with a name the group hears nothing: it
@@ -274,6 +256,11 @@ impl Consumer {
             drop(inner);
         })
     }
+}
+
+/// All of these topics from the same start.
+fn from<'a>(topics: &[&'a str], start: Start) -> Vec<(&'a str, Start)> {
+    topics.iter().map(|&topic| (topic, start)).collect()
 }
 
 impl Drop for Consumer {

@@ -26,6 +26,8 @@ pub enum Start {
     Beginning,
     /// Behind the newest record.
     Now,
+    /// So many offsets before the end of each partition.
+    Newest(u32),
     /// At the first record that was written at this time or later.
     Since(EventTime),
 }
@@ -196,6 +198,7 @@ pub(crate) fn span(
     let from = match start {
         Start::Beginning => low,
         Start::Now => high,
+        Start::Newest(many) => (high - i64::from(many)).max(low),
         Start::Since(time) => {
             // Negative times mean something else to Kafka; no record is older than the epoch.
             let time = Offset::Offset(time.as_millis().max(0));

@@ -1,6 +1,7 @@
 //! Model versions as a host handles them: trained from rows, published to Kafka, read from there, kept on disk, and put into
 //! service.
 
+mod ask;
 mod candidate;
 mod catalog;
 mod disk;
@@ -9,6 +10,7 @@ mod selection;
 mod serving;
 mod training;
 
+pub use ask::{Answered, Asking, ask};
 pub use candidate::{Unfit, check};
 pub use catalog::{Catalog, Publication};
 pub use hold_out::compare;

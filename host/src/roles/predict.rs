@@ -114,7 +114,7 @@ fn answer(
     loop {
         let serving = worker.current().expect("a slot that has had a model keeps one");
         let active = serving.active().clone();
-        let (features, codes) = columns(measurements, &active.tag);
+        let (features, codes) = columns(&inputs(measurements), &active.tag);
         let model = active.tag.model;
         let error = match serving.predict(&features, &codes) {
             Ok(predictions) => return (model, outcomes(&predictions)),
@@ -137,7 +137,7 @@ fn answer(
 fn shadows(slot: &ModelSlot, workers: &mut Workers, measurements: &[Measurement]) -> Vec<Shadow> {
     let Some(serving) = workers.shadow.current() else { return Vec::new() };
     let active = serving.active().clone();
-    let (features, codes) = columns(measurements, &active.tag);
+    let (features, codes) = columns(&inputs(measurements), &active.tag);
     let ModelRef { version, digest, .. } = active.tag.model;
     match serving.predict(&features, &codes) {
         Ok(predictions) => {
@@ -157,23 +157,31 @@ fn shadows(slot: &ModelSlot, workers: &mut Workers, measurements: &[Measurement]
     }
 }
 
+/// Features and level of each measurement.
+fn inputs(measurements: &[Measurement]) -> Vec<(&[f64], Option<&str>)> {
+    let input = |it: &Measurement| (&*it.features, it.level.as_deref());
+    measurements.iter().map(input).collect()
+}
+
 /// The batch as the component takes it: features column by column, levels as codes.
-fn columns(measurements: &[Measurement], active: &Active) -> (Vec<f64>, Vec<u32>) {
-    let width = measurements.first().map_or(0, |measurement| measurement.features.len());
-    let column =
-        |column: usize| measurements.iter().map(move |measurement| measurement.features[column]);
+pub(crate) fn columns(
+    rows: &[(&[f64], Option<&str>)],
+    active: &Active,
+) -> (Vec<f64>, Vec<u32>) {
+    let width = rows.first().map_or(0, |(features, _)| features.len());
+    let column = |column: usize| rows.iter().map(move |(features, _)| features[column]);
     let features = (0..width).flat_map(column).collect();
     if active.codes.is_empty() {
         return (features, Vec::new());
     }
-    let code = |measurement: &Measurement| {
-        let level = measurement.level.as_deref().unwrap_or_default();
-        active.codes.get(level).copied().unwrap_or(u32::MAX)
+    let code = |(_, level): &(&[f64], Option<&str>)| {
+        active.codes.get(level.unwrap_or_default()).copied().unwrap_or(u32::MAX)
     };
-    (features, measurements.iter().map(code).collect())
+    (features, rows.iter().map(code).collect())
 }
 
-fn outcomes(predictions: &Predictions) -> Vec<Outcome> {
+/// What the component says, row by row.
+pub(crate) fn outcomes(predictions: &Predictions) -> Vec<Outcome> {
     let mut outcomes: Vec<_> = predictions.values.iter().copied().map(Outcome::Value).collect();
     let mut mark = |rows: &[u32], missing| {
         for &row in rows {

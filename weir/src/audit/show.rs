@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use weir_events::TopicNames;
 
 use super::report::{Contradiction, Listed, Report, Served};
-use crate::show;
+use weir_view::show;
 use crate::table::Table;
 
 /// The most characters of a topic's name.

@@ -19,7 +19,7 @@ use weir_service::{ConfigError, EXIT_FAILED};
 use super::Filter;
 use super::letter::{Letter, Place};
 use crate::line::Line;
-use crate::show;
+use weir_view::show;
 use judge::{Event, Judge};
 
 /// How many may be under way.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::args::Json;
-use super::results::{Predicted, Results, Version};
+use weir_view::{Predicted, Results, Version};
 
 /// The object that `--json` prints.
 pub(crate) fn object(results: &Results, how: Json) -> Value {

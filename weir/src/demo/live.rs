@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use weir_events::WindowClosed;
 use weir_registry::{CauseKind, Manifest, Stage};
 
-use crate::show;
+use weir_view::show;
 
 /// The shown error is the mean over this many of the latest joined rows.
 const LATEST: usize = 10;
@@ -153,7 +153,7 @@ mod tests {
     use indicatif::TermLike;
     use weir_events::EventTime;
 
-    use super::super::samples;
+    use weir_view::samples;
     use super::*;
 
     #[derive(Clone, Default, Debug)]

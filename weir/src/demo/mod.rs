@@ -5,16 +5,12 @@
 //! event goes over MQTT and Kafka, and what is shown at the end was read from Kafka.
 
 mod args;
-mod chart;
 mod gate;
 mod input;
 mod json;
 mod live;
 mod observer;
 mod place;
-mod results;
-#[cfg(test)]
-mod samples;
 mod stack;
 mod summary;
 
@@ -39,7 +35,7 @@ use gate::{Flow, FlowGate};
 use input::Input;
 use live::Live;
 use observer::Observer;
-use results::Results;
+use weir_view::{Results, chart};
 use stack::Stack;
 
 /// The exit code for arguments that cannot be used, as clap's.
@@ -230,7 +226,7 @@ fn report(
         stdout.write_all(summary::text(results, took).as_bytes())?;
     }
     let Some(folder) = out else { return Ok(()) };
-    let svg = chart::svg(results, threshold);
+    let svg = chart::svg(results, threshold, chart::Theme::Light);
     let write = |name: &str, bytes: &[u8]| {
         let file = folder.join(name);
         std::fs::write(&file, bytes).with_context(|| format!("write {}", file.display()))

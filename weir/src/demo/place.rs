@@ -133,6 +133,7 @@ impl Settings {
         // Training rows in a file would outlive the run, and mix with those of the next.
         host.store.path = PathBuf::new();
         host.models.path = PathBuf::new();
+        host.http.listen = String::new();
         if !file.host.contains_key("promotion") {
             host.always_promote();
         }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use weir_registry::{Coefficient, Manifest};
 
-use crate::show;
+use weir_view::show;
 
-use super::results::{Counts, Predicted, Results, Version};
+use weir_view::{Counts, Predicted, Results, Version};
 
 /// The most lines, or versions, in one list.
 const LIST_MAX: usize = 40;
@@ -218,7 +218,7 @@ fn line(out: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
+    use weir_view::samples;
     use super::*;
 
     #[test]

@@ -12,7 +12,7 @@ use weir_runtime::Runtime;
 
 use super::source::{Signature, Source, Version, Versions};
 use crate::output::is_read;
-use crate::show;
+use weir_view::show;
 use crate::table::Table;
 
 /// How a card is shown.

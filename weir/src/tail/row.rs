@@ -2,7 +2,7 @@
 
 use weir_events::{Joined, Outcome, Schema};
 
-use crate::show;
+use weir_view::show;
 
 /// The most characters of a key or level. Longer ones are cut, wider than their column from 12 on.
 const TEXT_MAX: usize = 24;

@@ -17,9 +17,16 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { packages: &["redb", "mongodb"], places: &["host/src/store/"] },
     // crates/mqtt names its errors, as rumqttc hands them on, to say which setting is wrong.
     Confined { packages: &["rustls"], places: &["crates/service/", "crates/mqtt/src/denial.rs"] },
-    Confined { packages: &["plotters", "png"], places: &["weir/src/demo/chart"] },
+    Confined { packages: &["plotters", "png"], places: &["crates/view/src/chart"] },
     Confined { packages: &["figment"], places: &["crates/service/"] },
-    Confined { packages: &["hyper", "hyper-util"], places: &["crates/service/src/health/server"] },
+    Confined {
+        packages: &["hyper", "hyper-util"],
+        places: &["crates/service/src/health/server", "host/src/http/server.rs"],
+    },
+    Confined {
+        packages: &["axum", "maud", "tower-http", "utoipa", "utoipa-axum", "utoipa-swagger-ui"],
+        places: &["host/src/http/"],
+    },
     Confined {
         packages: &["prometheus-client"],
         places: &["crates/service/src/health/metrics.rs"],
@@ -32,7 +39,7 @@ pub(super) const CONFINED: &[Confined] = &[
 pub(super) const LAYERS: &[&[&str]] = &[
     &["weir-events", "weir-model", "xtask"],
     &["weir-stream", "weir-spool", "weir-registry", "weir-runtime", "weir-service"],
-    &["weir-kafka", "weir-mqtt"],
+    &["weir-kafka", "weir-mqtt", "weir-view"],
     &["weir-embedded"],
     &["weir-agent", "weir-bridge", "weir-host"],
     &["weir"],

@@ -4,9 +4,13 @@ use std::io::Cursor;
 
 use roxmltree::{Document, Node};
 
-use super::super::results::Results;
-use super::super::samples;
-use super::{SIZE, bitmap, svg};
+use super::{SIZE, Theme, bitmap, levels, pairs, svg as themed};
+use crate::results::Results;
+use crate::samples;
+
+fn svg(results: &Results, threshold: f64) -> String {
+    themed(results, threshold, Theme::Light)
+}
 
 /// The texts in a picture, which must be well-formed and hold nothing but drawing.
 fn texts(svg: &str) -> Vec<String> {
@@ -49,6 +53,31 @@ fn a_run_with_a_drift_shows_all_of_it() {
 }
 
 #[test]
+fn pairs_and_levels_show_every_level() {
+    let results = samples::salmon_walleye_salmon();
+    let pairs = pairs(&results.predictions, "Weight <g>", Theme::Light);
+    assert_eq!((count(&pairs, "circle"), count(&pairs, "polygon")), (121, 61));
+    let shown = texts(&pairs);
+    for text in ["measured Weight <g>", "predicted Weight <g>", "salmon", "walleye"] {
+        assert!(shown.iter().any(|found| found == text), "{text} is not in {shown:?}");
+    }
+    let levels = texts(&levels(&results.predictions, 0.15, Theme::Light));
+    for text in ["salmon", "walleye", "n = 120", "n = 60", "threshold 0.15"] {
+        assert!(levels.iter().any(|found| found == text), "{text} is not in {levels:?}");
+    }
+}
+
+#[test]
+fn on_dark_paper_the_ground_is_dark_and_everything_else_is_the_same() {
+    let results = samples::salmon_walleye_salmon();
+    let [light, dark] =
+        [Theme::Light, Theme::Dark].map(|theme| themed(&results, 0.15, theme));
+    assert_ne!(light, dark);
+    assert!(!dark.contains("#FFFFFF"), "nothing is white on dark paper");
+    assert_eq!(texts(&light), texts(&dark));
+}
+
+#[test]
 fn events_without_prediction_are_crosses() {
     let events = (1..=9).map(|n| samples::event(n, "pike", 1, None));
     let svg = svg(&samples::run(events.collect(), &[None]), 0.15);
@@ -64,9 +93,15 @@ fn nothing_and_nonsense_are_drawn_without_panic() {
         samples::run(vec![event], &[None, Some((7, 9))])
     };
     texts(&svg(&Results::default(), 0.15));
+    texts(&pairs(&[], "Weight", Theme::Light));
+    texts(&levels(&[], 0.15, Theme::Light));
     for error in [0.0, 1e300, f64::NAN, f64::INFINITY] {
         for threshold in [0.0, -1.0, 1e300, f64::NAN, f64::INFINITY] {
-            texts(&svg(&nonsense(error), threshold));
+            let mut results = nonsense(error);
+            texts(&svg(&results, threshold));
+            texts(&levels(&results.predictions, threshold, Theme::Dark));
+            results.predictions[0].predicted = Some(error);
+            texts(&pairs(&results.predictions, "Weight", Theme::Light));
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Runs made up for the tests of the demo's output.
+//! Runs made up for the tests of whoever shows one.
 
 use weir_events::{Digest, EventTime, Key, ModelVersion, WindowClosed, relative_error};
 use weir_registry::{Cause, Coefficient, Manifest, Metrics, Stage, TrainingRows};
 
-use super::results::{Counts, Predicted, Results, Version};
+use crate::results::{Counts, Predicted, Results, Version};
 
 /// Two seconds apart, from 08:00:36 on: twelve of them are in the first minute.
 fn measured_at(number: u64) -> EventTime {
@@ -12,7 +12,7 @@ fn measured_at(number: u64) -> EventTime {
 }
 
 /// One event that was joined ten seconds later, and whose error is this one.
-pub(crate) fn event(number: u64, level: &str, version: u64, error: Option<f64>) -> Predicted {
+pub fn event(number: u64, level: &str, version: u64, error: Option<f64>) -> Predicted {
     let actual = 4.0;
     Predicted {
         id: Key::new(&number.to_string()).expect("not empty"),
@@ -23,11 +23,12 @@ pub(crate) fn event(number: u64, level: &str, version: u64, error: Option<f64>) 
         actual: Some(actual),
         error: error.map(|error| relative_error(actual * (1.0 + error), actual)),
         version: ModelVersion(version),
+        shadow: None,
     }
 }
 
 /// A version with the coefficients of R for the salmon and walleye.
-pub(crate) fn version(number: u64, rows: Option<(u64, u64)>) -> Version {
+pub fn version(number: u64, rows: Option<(u64, u64)>) -> Version {
     let coefficient = |(name, estimate): (&str, f64)| Coefficient {
         name: name.to_owned(),
         estimate: Some(estimate),
@@ -101,7 +102,7 @@ fn windows(predictions: &[Predicted]) -> Vec<WindowClosed> {
 }
 
 /// Salmon, then walleye that the first version does not know, then salmon: 180 events.
-pub(crate) fn salmon_walleye_salmon() -> Results {
+pub fn salmon_walleye_salmon() -> Results {
     let predictions: Vec<Predicted> = (1..=180)
         .map(|number| {
             let (level, scale) = match number {
@@ -120,7 +121,7 @@ pub(crate) fn salmon_walleye_salmon() -> Results {
 }
 
 /// These events and versions; each version has the rows it was retrained with.
-pub(crate) fn run(predictions: Vec<Predicted>, rows: &[Option<(u64, u64)>]) -> Results {
+pub fn run(predictions: Vec<Predicted>, rows: &[Option<(u64, u64)>]) -> Results {
     let joined = predictions.len() as u64;
     let counts = Counts {
         sent: 2 * joined,
@@ -139,8 +140,8 @@ pub(crate) fn run(predictions: Vec<Predicted>, rows: &[Option<(u64, u64)>]) -> R
     Results { counts, windows: windows(&predictions), versions: versions.collect(), predictions }
 }
 
-/// The rows of a long run, of this many events and two levels.
-pub(crate) fn long(events: u64) -> Results {
+/// A long run, of this many events and two levels.
+pub fn long(events: u64) -> Results {
     let predictions: Vec<Predicted> = (1..=events)
         .map(|number| {
             let phase = number * 4 / events.max(1);

@@ -10,7 +10,7 @@ use weir_registry::CauseKind;
 
 use crate::show;
 
-use super::super::results::{Predicted, Results, Version};
+use crate::results::{Predicted, Results, Version};
 
 /// Above this many events, they are gathered into bins.
 const MARKS_MAX: usize = 2_000;
@@ -104,14 +104,15 @@ impl Plan {
 }
 
 /// Which level has which index.
-struct Slots<'a> {
-    names: Vec<String>,
+pub(super) struct Slots<'a> {
+    /// What the levels are called; the last may stand for all others.
+    pub(super) names: Vec<String>,
     index: HashMap<Option<&'a str>, usize>,
 }
 
 impl<'a> Slots<'a> {
     /// The most frequent levels get an index each, in the order of appearance; the others share one.
-    fn new(predictions: &'a [Predicted]) -> Self {
+    pub(super) fn new(predictions: &'a [Predicted]) -> Self {
         let mut seen: HashMap<Option<&str>, (usize, usize)> = HashMap::new();
         for (number, event) in predictions.iter().enumerate() {
             seen.entry(event.level.as_deref()).or_insert((0, number)).0 += 1;
@@ -134,7 +135,7 @@ impl<'a> Slots<'a> {
         Self { names, index }
     }
 
-    fn of(&self, event: &Predicted) -> usize {
+    pub(super) fn of(&self, event: &Predicted) -> usize {
         self.index.get(&event.level.as_deref()).copied().unwrap_or(LEVELS_MAX)
     }
 }
@@ -298,7 +299,7 @@ fn after(index: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::samples;
+    use crate::samples;
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@ use weir_events::EventTime;
 
 /// The text, with every character escaped that moves the cursor, is invisible or changes the
 /// direction of writing, and cut with `…` to at most `chars` characters.
-pub(crate) fn text(text: &str, chars: usize) -> String {
+pub fn text(text: &str, chars: usize) -> String {
     let mut out = String::new();
     let mut room = chars;
     let mut rest = text.chars();
@@ -27,7 +27,7 @@ pub(crate) fn text(text: &str, chars: usize) -> String {
 }
 
 /// A payload as one line of text: escaped as by [`text`], and bytes that are no UTF-8 as `\xff`.
-pub(crate) fn payload(bytes: &[u8]) -> String {
+pub fn payload(bytes: &[u8]) -> String {
     let mut out = String::new();
     for chunk in bytes.utf8_chunks() {
         out.push_str(&text(chunk.valid(), usize::MAX));
@@ -40,7 +40,7 @@ pub(crate) fn payload(bytes: &[u8]) -> String {
 
 /// A JSON object as one line that means the same, with escapes for what [`text`] escapes; none for anything
 /// else. Numbers keep their digits.
-pub(crate) fn json(bytes: &[u8]) -> Option<String> {
+pub fn json(bytes: &[u8]) -> Option<String> {
     serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes).ok()?;
     let text = std::str::from_utf8(bytes).ok()?.trim();
     let mut out = String::with_capacity(text.len());
@@ -61,7 +61,7 @@ pub(crate) fn json(bytes: &[u8]) -> Option<String> {
 }
 
 /// A number with five significant digits.
-pub(crate) fn significant(value: f64) -> String {
+pub fn significant(value: f64) -> String {
     let digits = format!("{value:.4e}");
     match digits.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()) {
         Some(exponent @ -4..=4) => {
@@ -72,19 +72,35 @@ pub(crate) fn significant(value: f64) -> String {
     }
 }
 
+/// A number in few characters, for an axis: at most four significant digits, and no zeros behind the point.
+pub fn short(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    if !(1e-3..1e6).contains(&value.abs()) {
+        return format!("{value:.1e}");
+    }
+    let text = significant(value);
+    let cut = if value.abs() >= 100.0 { format!("{value:.0}") } else { text };
+    if !cut.contains('.') {
+        return cut;
+    }
+    cut.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// `2026-01-05 08:02:00`, in UTC.
-pub(crate) fn instant(time: EventTime) -> String {
+pub fn instant(time: EventTime) -> String {
     let (date, clock) = date_and_clock(time);
     format!("{date} {clock}")
 }
 
 /// `2026-01-05`, in UTC.
-pub(crate) fn date(time: EventTime) -> String {
+pub fn date(time: EventTime) -> String {
     date_and_clock(time).0
 }
 
 /// `08:02:00`, in UTC.
-pub(crate) fn time_of_day(time: EventTime) -> String {
+pub fn time_of_day(time: EventTime) -> String {
     date_and_clock(time).1
 }
 
@@ -95,7 +111,7 @@ fn date_and_clock(time: EventTime) -> (String, String) {
 }
 
 /// A count with its thousands set apart: `100,000`.
-pub(crate) fn count(number: u64) -> String {
+pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let head = digits.len() % 3;
     let mut out = String::new();
@@ -111,7 +127,8 @@ pub(crate) fn count(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        EventTime, count, date, instant, json, payload, significant, text as shown, time_of_day,
+        EventTime, count, date, instant, json, payload, short, significant, text as shown,
+        time_of_day,
     };
 
     #[test]
@@ -157,6 +174,18 @@ mod tests {
         check(0.0, "0.0000");
         check(1.234_567e-7, "1.2346e-7");
         check(9.999_999e12, "1.0000e13");
+    }
+
+    #[test]
+    fn numbers_of_an_axis_are_short() {
+        let check = |value, expected: &str| assert_eq!(short(value), expected);
+        check(0.0, "0");
+        check(0.15, "0.15");
+        check(2.5, "2.5");
+        check(5000.0, "5000");
+        check(-120.4, "-120");
+        check(1.25e7, "1.2e7");
+        check(4e-5, "4.0e-5");
     }
 
     #[test]
