@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use weir_events::{Gap, Reason, TopicNames, headers};
-use weir_kafka::{Admin, KafkaConfig, NewTopicSpec, Record, Scan, Start};
+use weir_kafka::{Admin, KafkaConfig, KafkaError, NewTopicSpec, Record, Scan, Start};
 
 use crate::process::Process;
 use crate::servers::unique;
@@ -289,7 +289,7 @@ impl Fleet {
         }
     }
 
-    /// All records of these topics.
+    /// All records of these topics. A broker that was away may need a while until it leads its partitions again.
     ///
     /// # Panics
     /// If Kafka fails.
@@ -300,7 +300,13 @@ impl Fleet {
     }
 
     fn scan(&self, topics: &[&str], mut each: impl FnMut(&Record)) {
-        let mut scan = Scan::topics(&self.client(), topics, Start::Beginning).expect("a reader");
+        let began = Instant::now();
+        let mut scan = loop {
+            match Scan::topics(&self.client(), topics, Start::Beginning) {
+                Err(KafkaError::Unreachable { .. }) if began.elapsed() < PATIENCE => {}
+                opened => break opened.expect("a reader"),
+            }
+        };
         while let Some(record) = scan.next().expect("read") {
             each(&record);
         }

@@ -16,11 +16,10 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use crate::assignment::{Assignment, ConsumerEvent, Held, Offsets, Resume, Revocations, pause};
-use crate::config::ANSWER_TIMEOUT;
-use crate::poll::Poller;
-use crate::reach::{Inner, ask, create, member, partitions, watermarks};
-use crate::record::Partition;
 use crate::lags::Lags;
+use crate::poll::Poller;
+use crate::reach::{Inner, create, member, partitions, watermarks};
+use crate::record::Partition;
 use crate::scan::{Start, span};
 use crate::{KafkaConfig, KafkaError, Progress};
 

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use weir_events::{
     EventId, EventIdError, EventTime, Joined, Missing, Outcome, Prediction, Reason, Rejection,
-    Schema, Side, TopicNames, Trigger, Unjoined, UnjoinedReason, WindowClosed,
-    relative_error,
+    Schema, Side, TopicNames, Trigger, Unjoined, UnjoinedReason, WindowClosed, relative_error,
 };
 use weir_registry::{Accepted, Log, Refusal};
 

@@ -37,7 +37,12 @@ fn prediction(number: u16, value: Option<f64>) -> Prediction {
 fn row(number: u16, value: Option<f64>) -> Joined {
     let prediction = prediction(number, value);
     let time = prediction.measurement.time.plus(Duration::from_secs(10));
-    Joined { prediction, actual: 100.0, time, error: value.map(|value| (value - 100.0).abs() / 100.0) }
+    Joined {
+        prediction,
+        actual: 100.0,
+        time,
+        error: value.map(|value| (value - 100.0).abs() / 100.0),
+    }
 }
 
 /// One record, as a reader would hand it over.

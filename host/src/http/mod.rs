@@ -38,8 +38,8 @@ use crate::model::{Active, ModelSlot};
 
 pub use config::HttpSection;
 pub use server::HttpServer;
-pub use watch::seen;
 pub(crate) use watch::Watch;
+pub use watch::seen;
 
 /// What every handler has at hand.
 pub(crate) struct App {

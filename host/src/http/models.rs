@@ -109,7 +109,8 @@ pub(super) async fn component(
     let Path(number) = version?;
     let found = find(&app, number)?;
     let Some(bytes) = found.bytes else {
-        let detail = format!("the component of {} is not in the topic any more", ModelVersion(number));
+        let detail =
+            format!("the component of {} is not in the topic any more", ModelVersion(number));
         return Err(Fault::new(StatusCode::NOT_FOUND, "no-component", detail));
     };
     let name = format!("attachment; filename=\"v{number}.wasm\"");

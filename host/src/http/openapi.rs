@@ -45,7 +45,9 @@ pub(super) fn routes(schema: &weir_events::Schema) -> (axum::Router<Arc<App>>, O
     }
     let item = api.paths.paths.get_mut("/predict");
     let body = item.and_then(|item| item.post.as_mut()?.request_body.as_mut());
-    if let Some(content) = body.and_then(|body| body.content.get_mut("application/json")) {
+    if let Some(RefOr::T(body)) = body
+        && let Some(RefOr::T(content)) = body.content.get_mut("application/json")
+    {
         content.schema = Some(rows(schema));
     }
     (router, api)
@@ -56,23 +58,17 @@ fn number(schema: &weir_events::Schema, column: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::Number).minimum(range.min).maximum(range.max)
 }
 
-fn parameters(schema: &weir_events::Schema) -> Vec<Parameter> {
+fn parameters(schema: &weir_events::Schema) -> Vec<RefOr<Parameter>> {
     let parameter = |name: &str, kind: ObjectBuilder, required: Required| {
-        ParameterBuilder::new()
-            .name(name)
-            .parameter_in(ParameterIn::Query)
-            .required(required)
-            .schema(Some(kind))
-            .build()
+        let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query);
+        RefOr::T(parameter.required(required).schema(Some(kind)).build())
     };
     let features = schema.features.iter();
     let features = features.map(|name| parameter(name, number(schema, name), Required::True));
-    let text = ObjectBuilder::new().schema_type(Type::String);
+    let text = || ObjectBuilder::new().schema_type(Type::String);
     let factor = schema.factor.iter();
     // A model that has seen one level alone does not ask for it.
-    features
-        .chain(factor.map(|name| parameter(name, text.clone(), Required::False)))
-        .collect()
+    features.chain(factor.map(|name| parameter(name, text(), Required::False))).collect()
 }
 
 fn rows(schema: &weir_events::Schema) -> RefOr<Schema> {
@@ -80,7 +76,7 @@ fn rows(schema: &weir_events::Schema) -> RefOr<Schema> {
     for name in &schema.features {
         row = row.property(name, number(schema, name)).required(name);
     }
-    for name in &schema.factor {
+    if let Some(name) = &schema.factor {
         row = row.property(name, ObjectBuilder::new().schema_type(Type::String));
     }
     let rows = utoipa::openapi::schema::ArrayBuilder::new().items(row).max_items(Some(1_000));

@@ -143,7 +143,8 @@ fn cards(app: &App, view: &View, serving: Option<ModelVersion>) -> Markup {
     let results = picture.results();
     let threshold = app.config.window.threshold;
     let version = serving.and_then(|serving| picture.log().get(serving));
-    let latest = mean(results.predictions.iter().rev().take(LATEST).filter_map(|event| event.error));
+    let latest =
+        mean(results.predictions.iter().rev().take(LATEST).filter_map(|event| event.error));
     html! {
         section.cards aria-label="Now" {
             div.card {
@@ -275,7 +276,11 @@ fn versions(picture: &Picture, serving: Option<ModelVersion>) -> Markup {
     }
 }
 
-fn row(manifest: &Manifest, serving: Option<ModelVersion>, challenger: Option<ModelVersion>) -> Markup {
+fn row(
+    manifest: &Manifest,
+    serving: Option<ModelVersion>,
+    challenger: Option<ModelVersion>,
+) -> Markup {
     let version = manifest.version;
     let rows = &manifest.rows;
     let is_serving = serving == Some(version);

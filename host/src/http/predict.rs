@@ -11,7 +11,7 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
-use weir_events::{ModelRef, Missing, Outcome};
+use weir_events::{Missing, ModelRef, Outcome};
 use weir_view::show;
 
 use super::fault::{ECHO_CHARS_MAX, Fault};
@@ -123,8 +123,11 @@ pub(super) async fn many(
 /// How an answer names its model.
 fn names(model: ModelRef) -> Map<String, Value> {
     let ModelRef { version, digest, time } = model;
-    let names =
-        [("ModelTime", json!(time)), ("ModelVersion", json!(version)), ("ModelDigest", json!(digest))];
+    let names = [
+        ("ModelTime", json!(time)),
+        ("ModelVersion", json!(version)),
+        ("ModelDigest", json!(digest)),
+    ];
     names.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 

@@ -127,7 +127,8 @@ async fn serve(
 fn router(app: Arc<App>) -> Router {
     let (interface, described) = openapi::routes(&app.schema);
     // Swagger's page writes styles into its own elements.
-    let swagger: Router<Arc<App>> = SwaggerUi::new("/swagger").url("/openapi.json", described).into();
+    let swagger: Router<Arc<App>> =
+        SwaggerUi::new("/swagger").url("/openapi.json", described).into();
     let swagger = swagger.layer(policy("default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"));
     let page = Router::new()
         .route("/", get(page::whole))
@@ -145,7 +146,11 @@ fn router(app: Arc<App>) -> Router {
         .merge(swagger)
         .fallback(async |request: Request| {
             let path = weir_view::show::text(request.uri().path(), 60);
-            Fault::new(StatusCode::NOT_FOUND, "unknown-path", format!("there is no {path}; see /swagger"))
+            Fault::new(
+                StatusCode::NOT_FOUND,
+                "unknown-path",
+                format!("there is no {path}; see /swagger"),
+            )
         })
         .method_not_allowed_fallback(async || {
             let detail = "the path knows other methods; see /swagger";

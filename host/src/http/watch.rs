@@ -217,8 +217,8 @@ impl Watch {
             Err(error) => (None, Some(error)),
         };
         let mut view = self.view();
-        let same = view.trouble == trouble
-            && stages.as_ref().is_none_or(|stages| *stages == view.stages);
+        let same =
+            view.trouble == trouble && stages.as_ref().is_none_or(|stages| *stages == view.stages);
         view.trouble = trouble;
         view.stages = stages.unwrap_or_else(|| std::mem::take(&mut view.stages));
         drop(view);

@@ -159,15 +159,11 @@ fn shadows(slot: &ModelSlot, workers: &mut Workers, measurements: &[Measurement]
 
 /// Features and level of each measurement.
 fn inputs(measurements: &[Measurement]) -> Vec<(&[f64], Option<&str>)> {
-    let input = |it: &Measurement| (&*it.features, it.level.as_deref());
-    measurements.iter().map(input).collect()
+    measurements.iter().map(|it| (&*it.features, it.level.as_deref())).collect()
 }
 
 /// The batch as the component takes it: features column by column, levels as codes.
-pub(crate) fn columns(
-    rows: &[(&[f64], Option<&str>)],
-    active: &Active,
-) -> (Vec<f64>, Vec<u32>) {
+pub(crate) fn columns(rows: &[(&[f64], Option<&str>)], active: &Active) -> (Vec<f64>, Vec<u32>) {
     let width = rows.first().map_or(0, |(features, _)| features.len());
     let column = |column: usize| rows.iter().map(move |(features, _)| features[column]);
     let features = (0..width).flat_map(column).collect();

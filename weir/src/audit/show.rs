@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use weir_events::TopicNames;
 
 use super::report::{Contradiction, Listed, Report, Served};
-use weir_view::show;
 use crate::table::Table;
+use weir_view::show;
 
 /// The most characters of a topic's name.
 const TOPIC_MAX: usize = 64;

@@ -12,7 +12,9 @@ use super::letter::{Letter, Place};
 use super::{Filter, blocking};
 use crate::line::Line;
 use crate::table::Table;
-use crate::{output, show};
+use weir_view::show;
+
+use crate::output;
 
 /// The most characters of a source and of a detail in the table; `show` has them whole.
 const SOURCE_MAX: usize = 48;

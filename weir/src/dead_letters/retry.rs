@@ -19,8 +19,8 @@ use weir_service::{ConfigError, EXIT_FAILED};
 use super::Filter;
 use super::letter::{Letter, Place};
 use crate::line::Line;
-use weir_view::show;
 use judge::{Event, Judge};
+use weir_view::show;
 
 /// How many may be under way.
 const BATCH: usize = 500;

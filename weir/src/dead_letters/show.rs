@@ -10,7 +10,9 @@ use weir_kafka::{Record, Scan};
 use super::blocking;
 use super::letter::{Letter, Place};
 use crate::line::Line;
-use crate::{output, show};
+use weir_view::show;
+
+use crate::output;
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Show {

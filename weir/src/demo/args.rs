@@ -1,5 +1,6 @@
 //! The arguments of `weir demo`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -16,6 +17,7 @@ const START: &str = "2026-01-05T08:00:26Z";
 Examples:
   weir demo                                   60 salmon, 60 walleye, 60 salmon, 20 times faster than real
   weir demo --speed 1                         in real time, a fish every two seconds
+  weir demo --speed 1 --listen 127.0.0.1:8080 with a page to look at, and to act on
   weir demo --scenario fishcatch              real fish of seven species
   weir demo --events 50000 --speed max        load; the scenario repeats
   weir demo --lockstep --seed 7 --json        repeatable to the last bit, for programs
@@ -77,6 +79,9 @@ pub(crate) struct Arguments {
     /// Partitions of the topics that are read in parallel.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=64))]
     pub(crate) partitions: i32,
+    /// Show the run as it goes on a page at this address, and leave it there until Ctrl-C: 127.0.0.1:8080.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
     /// Where to write error.svg, error.png and every version's component [default: weir-out, nothing with
     /// --json].
     #[arg(long, value_name = "DIR")]

@@ -153,8 +153,8 @@ mod tests {
     use indicatif::TermLike;
     use weir_events::EventTime;
 
-    use weir_view::samples;
     use super::*;
+    use weir_view::samples;
 
     #[derive(Clone, Default, Debug)]
     struct Sink(Arc<Mutex<Vec<u8>>>);

@@ -29,13 +29,13 @@ use weir_kafka::Producer;
 use weir_registry::{Cause, Log};
 use weir_runtime::Runtime;
 use weir_service::{Clock as _, EXIT_FAILED};
+use weir_view::{Results, chart};
 
 pub(crate) use args::Arguments;
 use gate::{Flow, FlowGate};
 use input::Input;
 use live::Live;
 use observer::Observer;
-use weir_view::{Results, chart};
 use stack::Stack;
 
 /// The exit code for arguments that cannot be used, as clap's.
@@ -45,7 +45,10 @@ const STALL: Duration = Duration::from_secs(60);
 
 /// Runs the demo.
 pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let (place, settings) = place::read(arguments.config.as_deref())?;
+    let (place, mut settings) = place::read(arguments.config.as_deref())?;
+    if let Some(listen) = arguments.listen {
+        settings.host.http.listen = listen.to_string();
+    }
     let host = &settings.host;
     let schema = Arc::new(host.schema()?);
     let runtime = Runtime::new(host.limits()?)?;
@@ -68,11 +71,21 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         results = run(&arguments, input, &trainer, &mut stack) => results,
         () = interrupted.cancelled() => Err(anyhow!("run the demo: interrupted")),
     };
+    let took = began.elapsed();
+    let reported = match &results {
+        Ok(results) => report(&arguments, results, threshold, took, out.as_deref(), &what_stays),
+        Err(_) => Ok(()),
+    };
+    if let (Ok(_), Some(listen)) = (&results, arguments.listen) {
+        eprintln!("\nThe page stays at http://{listen}/ until Ctrl-C.");
+        tokio::select! {
+            () = interrupted.cancelled() => {}
+            error = stack.failure() => tracing::error!(error = format!("{error:#}"), "page is gone"),
+        }
+    }
     let stopped = stack.stop().await;
     let results = results?;
-    stopped?;
-    let took = began.elapsed();
-    report(&arguments, &results, threshold, took, out.as_deref(), &what_stays)?;
+    stopped.and(reported)?;
     let counts = &results.counts;
     if counts.add_up() {
         return Ok(ExitCode::SUCCESS);
@@ -101,6 +114,9 @@ async fn run(
         (end, tokio::spawn(started.await??.run(ended)))
     };
     stack.start_services();
+    if let (Some(listen), Some(token)) = (arguments.listen, &stack.token) {
+        eprintln!("page: http://{listen}/   token to act on it: {token}");
+    }
     let flow = Flow {
         sent: weir_agent::Progress::default(),
         bridge: Arc::clone(&stack.bridge),

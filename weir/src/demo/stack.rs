@@ -1,5 +1,6 @@
 //! The services of a run, in this process, and the servers that they use.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -30,17 +31,29 @@ pub(crate) struct Stack {
     bridge_config: BridgeConfig,
     services: JoinSet<anyhow::Result<()>>,
     servers: Servers,
-    /// The key that signs the run's versions, for as long as the run lives.
-    _keys: Option<TempDir>,
+    /// What lets a person act on the run's page, if there is one.
+    pub(crate) token: Option<String>,
+    /// The key that signs the run's versions, and the token, for as long as the run lives.
+    _secrets: TempDir,
 }
 
 /// Makes a key for one run.
-fn make_keys(host: &mut HostConfig) -> anyhow::Result<TempDir> {
-    let folder = tempfile::tempdir().context("make a folder for the run's key")?;
-    let files = keygen::make(&folder.path().join("demo"))?;
+fn make_keys(folder: &Path, host: &mut HostConfig) -> anyhow::Result<()> {
+    let files = keygen::make(&folder.join("demo"))?;
     host.train.key_file = files.secret;
     host.trust.keys = vec![files.public];
-    Ok(folder)
+    Ok(())
+}
+
+/// Makes a token for the page of one run.
+fn make_token(folder: &Path, host: &mut HostConfig) -> anyhow::Result<String> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).context("draw random numbers")?;
+    let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let file = folder.join("tokens");
+    std::fs::write(&file, format!("demo {token}\n")).context("write the run's token")?;
+    host.http.token_file = file;
+    Ok(token)
 }
 
 /// What the services use.
@@ -77,13 +90,15 @@ impl Stack {
             }
         };
         let Settings { agent, bridge, mut host } = settings;
-        let keys = if host.trust.keys.is_empty() && !host.trust.allow_unsigned {
-            Some(make_keys(&mut host)?)
-        } else {
-            None
-        };
+        let secrets = tempfile::tempdir().context("make a folder for the run's secrets")?;
+        if host.trust.keys.is_empty() && !host.trust.allow_unsigned {
+            make_keys(secrets.path(), &mut host)?;
+        }
+        let shown = !host.http.listen.is_empty() && host.http.token_file.as_os_str().is_empty();
+        let token = if shown { Some(make_token(secrets.path(), &mut host)?) } else { None };
         Ok(Self {
-            _keys: keys,
+            token,
+            _secrets: secrets,
             agent,
             host,
             clock: EventClock::new(start),

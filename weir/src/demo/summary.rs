@@ -218,8 +218,8 @@ fn line(out: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use weir_view::samples;
     use super::*;
+    use weir_view::samples;
 
     #[test]
     fn a_run_with_a_drift() {

@@ -12,8 +12,8 @@ use weir_runtime::Runtime;
 
 use super::source::{Signature, Source, Version, Versions};
 use crate::output::is_read;
-use weir_view::show;
 use crate::table::Table;
+use weir_view::show;
 
 /// How a card is shown.
 #[derive(clap::ValueEnum, Clone, Copy, Default, Debug)]

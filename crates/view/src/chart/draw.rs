@@ -71,7 +71,6 @@ impl<'a, B: DrawingBackend> Sheet<'a, B> {
         self.at(event, 0.0).0
     }
 
-
     fn axes(&self) -> Drawn<B> {
         let spec = self.chart.as_coord_spec();
         let (left, right) = (self.x(0.5), self.x(self.plan.events.max(1) as f64 + 0.5));
@@ -79,24 +78,56 @@ impl<'a, B: DrawingBackend> Sheet<'a, B> {
             let (_, y) = self.at(0.5, error);
             self.paper.line((left, y), (right, y), self.paper.palette.grid.stroke_width(2))?;
             let label = if error == 0.0 { "0".to_owned() } else { figure(error) };
-            self.paper.text(&label, (left - 16, y), 24.0, self.paper.palette.quiet, RIGHT_CENTRE)?;
+            self.paper.text(
+                &label,
+                (left - 16, y),
+                24.0,
+                self.paper.palette.quiet,
+                RIGHT_CENTRE,
+            )?;
         }
-        self.paper.line((left, BOTTOM), (right, BOTTOM), self.paper.palette.quiet.stroke_width(2))?;
+        self.paper.line(
+            (left, BOTTOM),
+            (right, BOTTOM),
+            self.paper.palette.quiet.stroke_width(2),
+        )?;
         for event in spec.x_spec().key_points(14) {
             if event >= 1.0 && event.fract() == 0.0 {
                 let x = self.x(event);
-                self.paper.line((x, BOTTOM), (x, BOTTOM + 10), self.paper.palette.quiet.stroke_width(2))?;
+                self.paper.line(
+                    (x, BOTTOM),
+                    (x, BOTTOM + 10),
+                    self.paper.palette.quiet.stroke_width(2),
+                )?;
                 let label = show::count(event as u64);
-                self.paper.text(&label, (x, BOTTOM + 16), 24.0, self.paper.palette.quiet, (HPos::Center, VPos::Top))?;
+                self.paper.text(
+                    &label,
+                    (x, BOTTOM + 16),
+                    24.0,
+                    self.paper.palette.quiet,
+                    (HPos::Center, VPos::Top),
+                )?;
                 if let Some(time) = self.plan.measured_at.get(event as usize - 1) {
                     let clock = show::time_of_day(*time);
                     let place = (x, BOTTOM + 48);
-                    self.paper.text(&clock, place, 20.0, self.paper.palette.quiet, (HPos::Center, VPos::Top))?;
+                    self.paper.text(
+                        &clock,
+                        place,
+                        20.0,
+                        self.paper.palette.quiet,
+                        (HPos::Center, VPos::Top),
+                    )?;
                 }
             }
         }
         for (name, y) in [("event number", BOTTOM + 16), ("measured, UTC", BOTTOM + 46)] {
-            self.paper.text(name, (left - 16, y), 24.0, self.paper.palette.quiet, (HPos::Right, VPos::Top))?;
+            self.paper.text(
+                name,
+                (left - 16, y),
+                24.0,
+                self.paper.palette.quiet,
+                (HPos::Right, VPos::Top),
+            )?;
         }
         let middle = (40, (TOP + BOTTOM) / 2);
         self.paper.upright("relative error  |predicted − actual| / actual", middle, 26.0)
@@ -106,7 +137,8 @@ impl<'a, B: DrawingBackend> Sheet<'a, B> {
     fn shades(&self) -> Drawn<B> {
         for window in self.plan.windows.iter().filter(|window| window.triggered) {
             let corners = [(self.x(window.from), TOP), (self.x(window.to), BOTTOM)];
-            self.paper.draw(&Rectangle::new(corners, self.paper.palette.alarm.mix(0.12).filled()))?;
+            self.paper
+                .draw(&Rectangle::new(corners, self.paper.palette.alarm.mix(0.12).filled()))?;
         }
         Ok(())
     }
@@ -173,7 +205,11 @@ impl<'a, B: DrawingBackend> Sheet<'a, B> {
         for &(version, event) in &self.plan.swaps {
             let x = self.x(event);
             if x - lined >= LINE_GAP {
-                self.paper.line((x, TOP - 8), (x, BOTTOM), self.paper.palette.ink.mix(0.7).stroke_width(3))?;
+                self.paper.line(
+                    (x, TOP - 8),
+                    (x, BOTTOM),
+                    self.paper.palette.ink.mix(0.7).stroke_width(3),
+                )?;
                 lined = x;
             }
             if x - labelled >= LABEL_GAP {
@@ -199,7 +235,13 @@ impl<'a, B: DrawingBackend> Sheet<'a, B> {
             let Some(lane) = ends.iter().position(|&end| from > end) else { continue };
             let y = top + LANE * i32::try_from(lane).expect("there are few lanes");
             self.bracket(from, to, y)?;
-            self.paper.text(&training.label, (to + 12, y), 22.0, self.paper.palette.ink, LEFT_CENTRE)?;
+            self.paper.text(
+                &training.label,
+                (to + 12, y),
+                22.0,
+                self.paper.palette.ink,
+                LEFT_CENTRE,
+            )?;
             ends[lane] = to + label + 40;
         }
         Ok(())

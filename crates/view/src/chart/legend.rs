@@ -24,7 +24,11 @@ pub(super) fn title<B: DrawingBackend>(paper: &Paper<'_, B>, plan: &Plan) -> Dra
 }
 
 /// What every sign means, in as many lines as it takes.
-pub(super) fn legend<B: DrawingBackend>(paper: &Paper<'_, B>, from: Place, plan: &Plan) -> Drawn<B> {
+pub(super) fn legend<B: DrawingBackend>(
+    paper: &Paper<'_, B>,
+    from: Place,
+    plan: &Plan,
+) -> Drawn<B> {
     let mut pen = from;
     for (level, name) in plan.levels.iter().enumerate() {
         let place = next(&mut pen, from.0, name);

@@ -26,8 +26,8 @@ use plotters::prelude::{IntoDrawingArea as _, SVGBackend};
 use crate::results::{Predicted, Results};
 #[cfg(feature = "png")]
 pub use bitmap::{BitmapError, bitmap};
-use paper::{Drawn, Paper};
 pub use paper::Theme;
+use paper::{Drawn, Paper};
 use plan::Plan;
 
 /// Plotters places everything at whole units, so it draws in units of half a pixel of the SVG, and of one

@@ -299,8 +299,8 @@ fn after(index: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::samples;
     use super::*;
+    use crate::samples;
 
     #[test]
     fn windows_span_the_events_that_were_joined_in_them() {

@@ -70,8 +70,7 @@ fn pairs_and_levels_show_every_level() {
 #[test]
 fn on_dark_paper_the_ground_is_dark_and_everything_else_is_the_same() {
     let results = samples::salmon_walleye_salmon();
-    let [light, dark] =
-        [Theme::Light, Theme::Dark].map(|theme| themed(&results, 0.15, theme));
+    let [light, dark] = [Theme::Light, Theme::Dark].map(|theme| themed(&results, 0.15, theme));
     assert_ne!(light, dark);
     assert!(!dark.contains("#FFFFFF"), "nothing is white on dark paper");
     assert_eq!(texts(&light), texts(&dark));
