@@ -14,4 +14,5 @@ pub mod process;
 pub mod registry;
 pub mod servers;
 pub mod way;
+pub mod web;
 pub mod wire;

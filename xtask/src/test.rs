@@ -17,7 +17,9 @@ use crate::tools::{self, Tool};
 pub(crate) const SERVER_FEATURES: &str = "weir-e2e/servers,weir-host/servers,weir-agent/servers";
 
 /// What they need besides the servers' own tools.
-const TOOLS: [&Tool; 9] = [
+const TOOLS: [&Tool; 11] = [
+    &tools::BROWSER,
+    &tools::BROWSER_DRIVER,
     &tools::FAKETIME,
     &tools::KCAT,
     &tools::MOSQUITTO_CLIENTS,

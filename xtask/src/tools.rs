@@ -70,6 +70,14 @@ pub(crate) const REGISTRY: Tool = Tool {
     package: "docker-registry",
     is_there: || find("docker-registry").is_some(),
 };
+/// For the test of the page.
+pub(crate) const BROWSER: Tool =
+    Tool { what: "chromium", package: "chromium", is_there: || find("chromium").is_some() };
+pub(crate) const BROWSER_DRIVER: Tool = Tool {
+    what: "chromedriver",
+    package: "chromium-driver",
+    is_there: || find("chromedriver").is_some(),
+};
 /// For `cargo xtask package` alone. It finds which packages a program's libraries are in.
 pub(crate) const DPKG_DEV: Tool = Tool {
     what: "dpkg-deb and dpkg-shlibdeps",

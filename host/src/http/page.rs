@@ -362,7 +362,7 @@ fn stages(view: &View) -> Markup {
                             tr {
                                 td { (stage.role) }
                                 td { code { (show::text(&stage.topic, 40)) } }
-                                td.n { (stage.lag.map_or("never read".to_owned(), |lag| show::count(lag.unsigned_abs()))) }
+                                td.n { (stage.lag.map_or("not begun".to_owned(), |lag| show::count(lag.unsigned_abs()))) }
                                 td.n { (stage.rate.map_or("-".to_owned(), |rate| format!("{rate:.1}"))) }
                             }
                         }

@@ -65,7 +65,8 @@ pub(super) async fn one(
         }
         [Outcome::Missing(Missing::UnseenLevel)] => {
             let level = show::text(level.as_deref().unwrap_or_default(), ECHO_CHARS_MAX);
-            let detail = format!("{} has not seen {level:?} in training", model.version);
+            let detail =
+                format!("{} has not seen the level \"{level}\" in training", model.version);
             Err(Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "unseen-level", detail))
         }
         _ => {

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 use weir_events::{Trigger, WindowClosed};
+use weir_stream::{TumblingMean, UnseenLevel};
 use weir_view::Letter;
 
 use super::Shared;
@@ -95,9 +96,9 @@ pub(super) async fn drift(State(app): Shared) -> Json<Value> {
     drop(view);
     Json(json!({
         "Detectors": [
-            {"Detector": "window-error", "Threshold": config.window.threshold,
+            {"Detector": TumblingMean::NAME, "Threshold": config.window.threshold,
              "WindowSeconds": config.window.length.as_secs_f64(), "LastWindow": last},
-            {"Detector": "unseen-level", "Rows": config.unseen_level.rows},
+            {"Detector": UnseenLevel::NAME, "Rows": config.unseen_level.rows},
         ],
         "Triggers": triggers,
     }))

@@ -54,6 +54,7 @@ impl Line {
         let kafka = EmbeddedKafka::start().expect("starts");
         let folder = tempfile::tempdir().expect("temporary folder");
         let mut config = HostConfig::load(None).expect("the defaults are valid");
+        config.http.listen = String::new();
         for topic in config.topics.partitioned() {
             kafka.create_topic(topic, partitions).expect("created");
         }

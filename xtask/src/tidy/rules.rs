@@ -21,7 +21,7 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { packages: &["figment"], places: &["crates/service/"] },
     Confined {
         packages: &["hyper", "hyper-util"],
-        places: &["crates/service/src/health/server", "host/src/http/server.rs"],
+        places: &["crates/service/src/health/server", "host/src/http/server.rs", "e2e/tests/page/"],
     },
     Confined {
         packages: &["axum", "maud", "tower-http", "utoipa", "utoipa-axum", "utoipa-swagger-ui"],
