@@ -10,11 +10,15 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::fetched;
 use crate::services::{self, Server};
 use crate::tools::{self, Tool};
 
 /// The features behind which the tests against real servers are.
 pub(crate) const SERVER_FEATURES: &str = "weir-e2e/servers,weir-host/servers,weir-agent/servers";
+
+/// Reads the description of an HTTP interface and tries it; a Python package.
+const FUZZER: &str = "schemathesis==4.32.5";
 
 /// What they need besides the servers' own tools.
 const TOOLS: [&Tool; 11] = [
@@ -44,6 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return test(&[], &[], "on embedded brokers; real servers: not tested");
     }
     ensure_tools()?;
+    fetched::from_python(&crate::workspace_root()?, "schemathesis", &[FUZZER])?;
     let servers = services::up(&Server::ALL)?;
     let names: Vec<_> = Server::ALL.iter().map(|server| server.name()).collect();
     let on = format!("on embedded brokers and on real servers: {}", names.join(", "));

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use weir_e2e::process::{PATIENCE, Process, complete};
+use weir_e2e::process::{PATIENCE, Process, built, complete};
 use weir_e2e::web::{Answer, ask, get};
 
 use crate::Demo;
@@ -123,22 +124,51 @@ fn what_is_wrong_is_said_as_a_problem() {
     assert_eq!(demo.post("/train", "{}").status, 200);
 }
 
-/// Two at once: one is done, the other is told that the trainer is busy. Predictions go on meanwhile.
+/// A hundred at once: some are done, one after the other, and the others are told that the trainer is busy. Predictions go on
+/// meanwhile. No version came of those who were told so.
 #[test]
 fn one_is_asked_for_at_a_time() {
     let demo = finished();
     let (address, token) = (demo.address, &*demo.token);
     let statuses = std::thread::scope(|scope| {
         let train = || post(address, token, "/train", "{}").status;
-        let asked: Vec<_> = (0..6).map(|_| scope.spawn(train)).collect();
-        for _ in 0..100 {
+        let asked: Vec<_> = (0..100).map(|_| scope.spawn(train)).collect();
+        for _ in 0..20 {
             let path = "/prediction?length=80&height=18&species=salmon";
             assert_eq!(get(address, path).status, 200);
         }
         asked.into_iter().map(|it| it.join().expect("ends")).collect::<Vec<u16>>()
     });
-    assert!(statuses.contains(&200) && statuses.contains(&409), "{statuses:?}");
-    assert!(statuses.iter().all(|status| [200, 409].contains(status)), "{statuses:?}");
+    let count = |wanted: u16| statuses.iter().filter(|status| **status == wanted).count();
+    assert!(count(200) > 0 && count(409) > 0, "{statuses:?}");
+    assert_eq!(count(200) + count(409), 100, "{statuses:?}");
+    let versions = get(address, "/models").json()["Versions"].as_array().cloned();
+    let asked = versions.into_iter().flatten().filter(|version| version["cause"]["by"] == "demo");
+    assert_eq!(asked.count(), count(200));
+}
+
+/// What the interface says of itself is true: a fuzzer reads it, and tries what it permits and what it does not. Which levels a
+/// model knows is not in the description, so that a request that fits it may be refused all the same.
+#[test]
+fn a_fuzzer_finds_nothing_that_the_description_does_not_say() {
+    let demo = finished();
+    let fuzzer = built("weir").with_file_name("").join("../schemathesis/bin/st");
+    assert!(fuzzer.exists(), "{} is missing: `cargo xtask test` installs it", fuzzer.display());
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(fuzzer);
+    command.current_dir(folder.path()).arg("run");
+    command.arg(format!("http://{}/openapi.json", demo.address));
+    command.args(["--header", &format!("Authorization: Bearer {}", demo.token)]);
+    // An endless stream; and requests beyond the rate are told so.
+    command.args(["--exclude-path", "/events", "--rate-limit", "45/s"]);
+    command.args(["--exclude-checks", "positive_data_acceptance"]);
+    command.args(["--max-examples", "8", "--seed", "1", "--no-color"]);
+    let output = command.output().expect("runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let tested = said.lines().find(|line| line.trim_start().starts_with("Tested: "));
+    assert_eq!(tested.map(str::trim), Some("Tested: 12"), "{said}");
+    assert_eq!(get(demo.address, "/status").status, 200, "the host is still there");
 }
 
 /// A host that reaches nothing shows that, and how to go on.

@@ -176,8 +176,8 @@ impl<T: Default + serde::de::DeserializeOwned> FromRequest<Arc<App>> for Body<T>
             let detail = "say what the body is: Content-Type: application/json";
             return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad-body", detail));
         }
-        let body: Result<Json<T>, JsonRejection> = Json::from_request(request, app).await;
-        Ok(Self(body?.0))
+        let body: Result<Json<Option<T>>, JsonRejection> = Json::from_request(request, app).await;
+        Ok(Self(body?.0.unwrap_or_default()))
     }
 }
 

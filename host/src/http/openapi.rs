@@ -77,7 +77,7 @@ fn rows(schema: &weir_events::Schema) -> RefOr<Schema> {
         row = row.property(name, number(schema, name)).required(name);
     }
     if let Some(name) = &schema.factor {
-        row = row.property(name, ObjectBuilder::new().schema_type(Type::String));
+        row = row.property(name, ObjectBuilder::new().schema_type(Type::String)).required(name);
     }
     let rows = utoipa::openapi::schema::ArrayBuilder::new().items(row).max_items(Some(1_000));
     RefOr::T(Schema::Array(rows.build()))

@@ -85,7 +85,7 @@ pub(super) async fn one(
     request_body(content = Vec<Object>, description = "rows"),
     responses(
         (status = 200, description = "the predictions, and which model made them", body = Object),
-        (status = 400, description = "a row is none", content_type = "application/problem+json", body = Fault),
+        (status = 400, description = "a row is none, or there are too many", content_type = "application/problem+json", body = Fault),
         (status = 413, description = "too long", content_type = "application/problem+json", body = Fault),
         (status = 415, description = "no JSON", content_type = "application/problem+json", body = Fault),
         (status = 422, description = "a number out of range", content_type = "application/problem+json", body = Fault),
@@ -100,7 +100,7 @@ pub(super) async fn many(
     let Json(objects) = body?;
     if objects.len() > ROWS_MAX {
         let detail = format!("{} rows are more than {ROWS_MAX}", objects.len());
-        return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "too-many-rows", detail));
+        return Err(Fault::bad("too-many-rows", detail));
     }
     let mut rows = Vec::with_capacity(objects.len());
     for (number, object) in objects.iter().enumerate() {
@@ -168,7 +168,7 @@ fn row<'a>(
     let level = match app.schema.factor.as_deref() {
         None => None,
         Some(factor) => match value(factor)? {
-            None | Some(Given::Json(Value::Null)) => None,
+            None => return Err(Fault::bad("missing-level", format!("{factor} is missing"))),
             Some(Given::Text(text)) => Some(text.to_owned()),
             Some(Given::Json(Value::String(text))) => Some(text.clone()),
             Some(Given::Json(_)) => {
@@ -185,12 +185,7 @@ async fn predict(app: Arc<App>, rows: Vec<Row>) -> Result<(ModelRef, Vec<Outcome
         let mut worker = app.worker.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(serving) = worker.current() else { return Err(Fault::no_model()) };
         let active = Arc::clone(serving.active());
-        let Active { model, codes } = &active.tag;
-        if !codes.is_empty() && rows.iter().any(|row| row.level.is_none()) {
-            let factor = app.schema.factor.as_deref().unwrap_or_default();
-            let detail = format!("{factor} is missing, and {} knows it", model.version);
-            return Err(Fault::bad("missing-level", detail));
-        }
+        let Active { model, .. } = &active.tag;
         if rows.is_empty() {
             return Ok((*model, Vec::new()));
         }
