@@ -190,6 +190,9 @@ pub struct PromotionSection {
     pub shadow_rows: u64,
     /// Joined rows that the champion before predicts beside it afterwards.
     pub probation_rows: u64,
+    /// How long a challenger is not disturbed by another one, in event time.
+    #[serde(with = "humantime_serde")]
+    pub shadow_max: Duration,
 }
 
 /// `[trust]`
@@ -410,8 +413,9 @@ impl HostConfig {
 
     /// What a trainer decides by.
     pub fn rules(&self) -> Rules {
-        let PromotionSection { policy, margin, shadow_rows, probation_rows, .. } = self.promotion;
-        Rules { policy, margin, shadow_rows, probation_rows }
+        let PromotionSection { policy, margin, shadow_rows, probation_rows, shadow_max, .. } =
+            self.promotion;
+        Rules { policy, margin, shadow_rows, probation_rows, shadow_max }
     }
 
     /// The rules of the original pipeline: every version serves as soon as it is trained.

@@ -8,8 +8,10 @@
 //! Every decision is a manifest of its own with a higher number; none is ever changed. So the state is what the [`Log`]
 //! says, and a trainer that takes over goes on where the other one stopped.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
-use weir_events::{Compared, ModelVersion};
+use weir_events::{Compared, EventTime, ModelVersion};
 
 use crate::log::{Accepted, Log};
 use crate::manifest::{Cause, CauseKind, HoldOut, Stage};
@@ -38,6 +40,8 @@ pub struct Rules {
     pub shadow_rows: u64,
     /// Joined rows that the champion before predicts beside it afterwards; none if 0.
     pub probation_rows: u64,
+    /// How long a challenger is not disturbed by another one, in event time.
+    pub shadow_max: Duration,
 }
 
 /// What follows from a request.
@@ -80,6 +84,16 @@ impl Rules {
                 (Stage::Refused, Some(reason))
             }
         }
+    }
+
+    /// The challenger whose verdict is waited for when a detector asks for retraining at this time. A new challenger would begin
+    /// the comparison anew, and where a detector asks more often than rows are compared none would ever end. One that
+    /// has had no verdict for long is not waited for: whoever should compare it may be away.
+    pub fn awaits(&self, log: &Log, asked_at: EventTime) -> Option<ModelVersion> {
+        let challenger = &log.challenger()?.manifest;
+        let (_, newest_row) = challenger.rows.times?;
+        let is_young = asked_at < newest_row.plus(self.shadow_max);
+        is_young.then_some(challenger.version)
     }
 
     /// What follows from a request. Requests to retrain are not for these rules.

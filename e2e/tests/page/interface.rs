@@ -192,7 +192,7 @@ fn a_host_without_kafka_and_without_a_model_says_so() {
     for text in ["waiting for Kafka", "There is no model yet", "weir model train --csv"] {
         assert!(page.contains(text), "{text} is not in {page}");
     }
-    assert_problem(&get(address, "/prediction?length=1&height=1"), 503, "no-model");
+    assert_problem(&get(address, "/prediction?length=1&height=1&species=eel"), 503, "no-model");
     let policy = get(address, "/");
     let policy = policy.header("content-security-policy").expect("a policy").to_owned();
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");

@@ -124,6 +124,16 @@ impl Trains<'_> {
             tracing::info!(trigger = trigger.id, "retraining was done before");
             return Ok(Done::Here);
         }
+        let rules = self.context.config.rules();
+        if let Some(challenger) = rules.awaits(self.catalog.log(), trigger.closed_at) {
+            let challenger = challenger.0;
+            tracing::info!(
+                trigger = trigger.id,
+                challenger,
+                "a challenger is compared; no retraining"
+            );
+            return Ok(Done::Here);
+        }
         match self.stored(input, trigger).await? {
             Waited::Stored => {}
             Waited::AskedBack => return Ok(Done::ByTheNext),

@@ -1,6 +1,7 @@
 //! From a trained version to one that serves, and back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use weir_events::{EventTime, ModelVersion};
 use weir_host::PromotionSection;
@@ -49,6 +50,7 @@ async fn a_guarded_line_changes_its_model_only_for_a_better_one() {
         hold_out: 10,
         shadow_rows: 5,
         probation_rows: 5,
+        shadow_max: Duration::from_secs(3_600),
     };
     let (worse, first) = line.publish(&training_rows(&["salmon"])).await;
     let host = line.host();

@@ -1,14 +1,20 @@
 //! What is decided about versions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use weir_events::{Compared, Digest, EventTime, ModelVersion};
 
 use super::{blob, manifest, put};
 use crate::{Action, Decision, HoldOut, Log, Manifest, Policy, Request, Rules, Stage, Trust};
 
-const GUARDED: Rules =
-    Rules { policy: Policy::BetterThanChampion, margin: 0.1, shadow_rows: 10, probation_rows: 10 };
+const GUARDED: Rules = Rules {
+    policy: Policy::BetterThanChampion,
+    margin: 0.1,
+    shadow_rows: 10,
+    probation_rows: 10,
+    shadow_max: Duration::from_secs(60),
+};
 
 fn request(action: Action) -> Request {
     Request {
@@ -122,4 +128,23 @@ fn in_probation_the_one_before_comes_back_if_it_was_better() {
     let log = log(&[(1, Stage::Champion, None, b"one"), (2, Stage::Champion, None, b"two")]);
     assert_eq!(decide(&log, compared((2, 0.3), (1, 0.2))), Ok((Stage::Champion, 1)));
     assert_eq!(decide(&log, compared((2, 0.2), (1, 0.2))), Err(String::new()));
+}
+
+#[test]
+fn a_challenger_is_compared_before_another_one_is_trained_but_not_for_ever() {
+    let second = |seconds| EventTime::EPOCH.plus(Duration::from_secs(seconds));
+    let mut log = log(&[(1, Stage::Champion, None, b"one")]);
+    assert_eq!(GUARDED.awaits(&log, second(100)), None);
+    blob(&mut log, b"two").expect("kept");
+    let mut challenger = Manifest { stage: Stage::Challenger, ..manifest(2, b"two") };
+    challenger.rows.times = Some((second(10), second(100)));
+    put(&mut log, None, &challenger).expect("accepted");
+    for (asked_at, awaited) in [(100, true), (159, true), (160, false)] {
+        let version = GUARDED.awaits(&log, second(asked_at));
+        assert_eq!(version, awaited.then_some(ModelVersion(2)), "{asked_at}");
+    }
+    let verdict =
+        Manifest { stage: Stage::Refused, source: Some(ModelVersion(2)), ..manifest(3, b"two") };
+    put(&mut log, None, &verdict).expect("accepted");
+    assert_eq!(GUARDED.awaits(&log, second(101)), None);
 }
