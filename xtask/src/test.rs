@@ -8,11 +8,12 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::fetched;
 use crate::services::{self, Server};
 use crate::tools::{self, Tool};
+use crate::workspace::Metadata;
 
 /// The features behind which the tests against real servers are.
 pub(crate) const SERVER_FEATURES: &str = "weir-e2e/servers,weir-host/servers,weir-agent/servers";
@@ -64,43 +65,108 @@ pub(crate) fn ensure_tools() -> Result<()> {
 }
 
 /// Runs the tests and says how many there were, and on what.
+///
+/// The program whose tests wait longest for servers runs beside all the others: most of its time nothing happens.
 fn test(options: &[&str], variables: &[(String, String)], on: &str) -> Result<()> {
     let began = Instant::now();
-    let mut command = Command::new(crate::cargo());
-    command.args(["test", "--workspace", "--locked"]).args(options);
-    command.envs(variables.iter().map(|(name, value)| (name, value)));
-    let (Counts { passed, failed, ignored }, status) = count(&mut command)?;
+    let root = crate::workspace_root()?;
+    let run = |targets: &[&str], shown: Shown| -> Result<(Counts, ExitStatus)> {
+        let mut command = Command::new(crate::cargo());
+        command.args(["test", "--workspace", "--locked"]).args(options).args(targets);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        count(command.current_dir(&root), shown)
+    };
+    let results = if options.is_empty() {
+        vec![run(&[], Shown::Now)?]
+    } else {
+        // Built by one, or one would wait for the other.
+        let (_, built) = run(&["--no-run"], Shown::Now)?;
+        if !built.success() {
+            bail!("cargo test failed ({built}); its output above says where");
+        }
+        let metadata = Metadata::read(&root)?;
+        let others = metadata.test_programs().into_iter().filter(|name| *name != WAITING);
+        let others: Vec<&str> = ["--lib", "--bins", "--examples"]
+            .into_iter()
+            .chain(others.flat_map(|name| ["--test", name]))
+            .collect();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| run(&["--test", WAITING], Shown::AtTheEnd));
+            let mut results = vec![run(&others, Shown::Now)?];
+            if results.iter().all(|(_, status)| status.success()) {
+                results.push(run(&["--doc"], Shown::Now)?);
+            }
+            let waited =
+                waiting.join().map_err(|_| anyhow!("run the tests of {WAITING}: panicked"))?;
+            results.push(waited?);
+            anyhow::Ok(results)
+        })?
+    };
+    let Counts { passed, failed, ignored } = results.iter().map(|(counts, _)| *counts).sum();
     let seconds = began.elapsed().as_secs();
     crate::report(&format!(
         "\nin {seconds} s: {passed} passed, {failed} failed, {ignored} ignored, {on}"
     ));
-    if !status.success() {
-        bail!("cargo test failed ({status}); its output above says where");
+    match results.iter().find(|(_, status)| !status.success()) {
+        Some((_, status)) => bail!("cargo test failed ({status}); its output above says where"),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// The test program that runs beside the others.
+const WAITING: &str = "hosts";
+
+/// When output is shown.
+#[derive(Clone, Copy, PartialEq)]
+enum Shown {
+    /// As it comes.
+    Now,
+    /// In one piece: beside another's it could not be read.
+    AtTheEnd,
 }
 
 /// Shows what the tests print, and counts them meanwhile.
-fn count(command: &mut Command) -> Result<(Counts, ExitStatus)> {
-    command.current_dir(crate::workspace_root()?).stdout(Stdio::piped());
+fn count(command: &mut Command, shown: Shown) -> Result<(Counts, ExitStatus)> {
+    command.stdout(Stdio::piped());
+    if shown == Shown::AtTheEnd {
+        command.stderr(Stdio::null());
+    }
     let mut child = command.spawn().context("start cargo test")?;
     let output = child.stdout.take().context("read what cargo test prints")?;
-    let mut counts = Counts::default();
+    let (mut counts, mut kept) = (Counts::default(), String::new());
     for line in BufReader::new(output).lines() {
         let line = line.context("read what cargo test prints")?;
-        crate::report(&line);
         counts.add(&line);
+        if shown == Shown::Now {
+            crate::report(&line);
+        } else {
+            kept.push('\n');
+            kept.push_str(&line);
+        }
+    }
+    if !kept.is_empty() {
+        crate::report(&kept);
     }
     let status = child.wait().context("wait for cargo test")?;
     Ok((counts, status))
 }
 
 /// The sums over all test programs.
-#[derive(Default, PartialEq, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Debug)]
 struct Counts {
     passed: u64,
     failed: u64,
     ignored: u64,
+}
+
+impl std::iter::Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            passed: sum.passed + one.passed,
+            failed: sum.failed + one.failed,
+            ignored: sum.ignored + one.ignored,
+        })
+    }
 }
 
 impl Counts {

@@ -1,6 +1,7 @@
 //! What every chore uses: where the workspace is and what it has, which cargo runs, programs that must succeed,
 //! and a line for the reader.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -63,6 +64,15 @@ impl Metadata {
         let packages = self.0["packages"].as_array().into_iter().flatten();
         let manifests = packages.filter_map(|package| package["manifest_path"].as_str());
         manifests.filter_map(|path| Some(Path::new(path).parent()?.to_owned())).collect()
+    }
+
+    /// The names of our test programs under `tests/`.
+    pub(crate) fn test_programs(&self) -> BTreeSet<&str> {
+        let packages = self.0["packages"].as_array().into_iter().flatten();
+        let targets =
+            packages.flat_map(|package| package["targets"].as_array().into_iter().flatten());
+        let is_test = |target: &&Value| target["kind"] == serde_json::json!(["test"]);
+        targets.filter(is_test).filter_map(|target| target["name"].as_str()).collect()
     }
 
     /// The version of one of our packages.
