@@ -118,7 +118,9 @@ impl Observer {
             self.model(record)?;
         } else {
             let reason = record.header(headers::REASON).unwrap_or("unknown");
+            let detail = record.header(headers::DETAIL).unwrap_or_default();
             tracing::debug!(topic, reason, "dead letter");
+            self.live.dead_letter(reason, detail);
             self.results.counts.dead_lettered += 1;
         }
         Ok(())
