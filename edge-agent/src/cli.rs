@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::run::{Parts, Report, run};
 use crate::sampler::{AnySampler, Position, at_hand};
 use crate::vitals::AgentVitals;
-use crate::{read, replay, simulate};
+use crate::{read, replay, simulate, state};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -159,6 +159,11 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     let (epoch, seed) = random()?;
     let directory = config.spool_directory()?;
+    if config.spool.directory.as_os_str().is_empty()
+        && let Some(above) = directory.parent()
+    {
+        state::make(above).with_context(|| format!("make the folder {}", above.display()))?;
+    }
     let record_max = config.limits.sample_bytes_max;
     let backlog = Backlog::open(&directory, &config.spool, record_max, epoch)
         .map_err(|error| ConfigError::value(format_args!("{:#}", anyhow::Error::from(error))))?;

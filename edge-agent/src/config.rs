@@ -41,6 +41,7 @@ pub struct AgentConfig {
     /// Where the agent tells how it is.
     pub health: HealthConfig,
     /// The fields of a payload.
+    #[serde(default = "SchemaConfig::fish")]
     pub schema: SchemaConfig,
 }
 

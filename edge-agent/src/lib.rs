@@ -30,6 +30,7 @@ mod run;
 mod sampler;
 mod schedule;
 pub mod simulate;
+mod state;
 mod vitals;
 
 pub use backlog::{Backlog, BacklogError};

@@ -12,6 +12,9 @@ use weir_events::{Range, Schema};
 
 use crate::model::Row;
 
+/// How much of a cell an error shows.
+const CELL_CHARS_MAX: usize = 40;
+
 /// Rows of a file.
 #[derive(Clone, PartialEq, Debug)]
 pub struct TrainingSet {
@@ -44,12 +47,14 @@ pub enum TrainingSetError {
         header: String,
     },
     /// There is no usable row.
-    #[error("use the training file {path}: it has no usable row ({left_out} were left out)")]
+    #[error("use the training file {path}: it has no usable row ({left_out} were left out); {why}")]
     NoRows {
         /// The file.
         path: String,
         /// Rows with a value that is missing, no number or out of range.
         left_out: u64,
+        /// What is wrong with the first.
+        why: String,
     },
 }
 
@@ -63,6 +68,7 @@ struct Columns {
 
 /// A numeric column.
 struct Number {
+    name: String,
     column: usize,
     range: Range,
 }
@@ -86,14 +92,19 @@ pub fn read(path: &Path, schema: &Schema) -> Result<TrainingSet, TrainingSetErro
         header: header.iter().collect::<Vec<_>>().join(", "),
     })?;
     let mut set = TrainingSet { rows: Vec::new(), left_out: 0 };
+    let mut why = None;
     for (number, record) in (1u64..).zip(reader.records()) {
         match row(&record.map_err(failed)?, number, &columns) {
-            Some(row) => set.rows.push(row),
-            None => set.left_out += 1,
+            Ok(row) => set.rows.push(row),
+            Err(reason) => {
+                set.left_out += 1;
+                why.get_or_insert_with(|| format!("row {number}: {reason}"));
+            }
         }
     }
     if set.rows.is_empty() {
-        return Err(TrainingSetError::NoRows { path: shown(), left_out: set.left_out });
+        let why = why.unwrap_or_else(|| "it ends with its header".to_owned());
+        return Err(TrainingSetError::NoRows { path: shown(), left_out: set.left_out, why });
     }
     Ok(set)
 }
@@ -101,8 +112,10 @@ pub fn read(path: &Path, schema: &Schema) -> Result<TrainingSet, TrainingSetErro
 fn columns(header: &StringRecord, schema: &Schema) -> Result<Columns, String> {
     let find = |name: &str| header.iter().position(|found| found.eq_ignore_ascii_case(name));
     let need = |name: &String| find(name).ok_or_else(|| name.clone());
-    let number =
-        |name: &String| Ok::<_, String>(Number { column: need(name)?, range: schema.range(name) });
+    let number = |name: &String| {
+        let (name, range) = (name.clone(), schema.range(name));
+        Ok::<_, String>(Number { column: need(&name)?, name, range })
+    };
     Ok(Columns {
         id: find(schema.id_field()),
         features: schema.features.iter().map(number).collect::<Result<_, _>>()?,
@@ -111,21 +124,32 @@ fn columns(header: &StringRecord, schema: &Schema) -> Result<Columns, String> {
     })
 }
 
-fn row(record: &StringRecord, number: u64, columns: &Columns) -> Option<Row> {
+/// A row, or why it is left out.
+fn row(record: &StringRecord, number: u64, columns: &Columns) -> Result<Row, String> {
     let value = |number: &Number| {
-        let value = record.get(number.column)?.parse::<f64>().ok()?;
-        (value.is_finite() && number.range.contains(value)).then_some(value)
+        let Number { name, column, range } = number;
+        let cell = record.get(*column).unwrap_or_default();
+        match cell.parse::<f64>() {
+            Ok(value) if value.is_finite() && range.contains(value) => Ok(value),
+            Ok(value) => Err(format!("{name}: {value} is out of range")),
+            Err(_) => {
+                let cell: String = cell.chars().take(CELL_CHARS_MAX).collect();
+                let hint = "a column of text is named in schema.factor";
+                Err(format!("{name}: {cell:?} is no number ({hint})"))
+            }
+        }
     };
-    let text = |column: usize| record.get(column).filter(|text| !text.is_empty() && *text != "NA");
-    Some(Row {
-        id: columns
-            .id
-            .map_or_else(|| Some(number.to_string()), |id| text(id).map(str::to_owned))?,
-        features: columns.features.iter().map(value).collect::<Option<_>>()?,
-        level: match columns.level {
-            Some(column) => Some(text(column)?.into()),
-            None => None,
+    let text = |column: usize| {
+        let cell = record.get(column).filter(|text| !text.is_empty() && *text != "NA");
+        cell.ok_or_else(|| format!("column {}: it is empty", column + 1))
+    };
+    Ok(Row {
+        id: match columns.id {
+            Some(column) => text(column)?.to_owned(),
+            None => number.to_string(),
         },
+        features: columns.features.iter().map(value).collect::<Result<_, _>>()?,
+        level: columns.level.map(text).transpose()?.map(Into::into),
         target: value(&columns.target)?,
     })
 }
@@ -165,7 +189,10 @@ mod tests {
         };
         check("", "no column \"Length\"");
         check("species,length,weight\na,1,2\n", "no column \"Height\"");
-        check("species,length,height,weight\n", "no usable row");
-        check("species,length,height,weight\na,1,x,2\n", "1 were left out");
+        check("species,length,height,weight\n", "no usable row (0 were left out); it ends with");
+        let why = "1 were left out); row 1: Height: \"x\" is no number";
+        check("species,length,height,weight\na,1,x,2\n", why);
+        check("species,length,height,weight\na,1,-2,2\n", "row 1: Height: -2 is out of range");
+        check("species,length,height,weight\n,1,2,2\n", "row 1: column 1: it is empty");
     }
 }

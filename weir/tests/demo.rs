@@ -201,6 +201,30 @@ fn real_fish_of_new_species_are_learned() {
     assert_eq!(unpredicted.count() as u64, count(&run, "unseen_level"));
 }
 
+/// The second use case of the documentation: other columns, another formula, and no other program.
+#[test]
+fn another_line_is_a_file_of_settings() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/energy");
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let (config, train, line) = (path("energy.toml"), path("train.csv"), path("line.csv"));
+    let run = demo(&["--lockstep", "--config", &config, "--train", &train, "--csv", &line]);
+    assert_eq!((count(&run, "sent"), count(&run, "joined")), (480, 240));
+    assert_accounted(&run);
+    // Ten readings of the press that nobody had seen are the sign to learn it.
+    assert_eq!(count(&run, "unseen_level"), 10);
+    let versions = list(&run, "versions");
+    assert!(versions[1]["coefficients"]["Machinepress-3"].is_number(), "{}", versions[1]);
+    // The worn press costs windows above the threshold, and then none any more.
+    let triggered: Vec<bool> = list(&run, "windows")
+        .iter()
+        .map(|window| window["triggered"].as_bool().expect("a flag"))
+        .collect();
+    assert!(triggered[14..18].contains(&true), "{triggered:?}");
+    assert!(!triggered[..14].contains(&true) && !triggered[18..].contains(&true), "{triggered:?}");
+    let last = &versions[versions.len() - 1];
+    assert!(last["coefficients"]["Machinepress-2"].as_f64() > Some(5.0), "{last}");
+}
+
 #[test]
 fn bad_lines_are_told_of_and_disturb_no_neighbour() {
     let mut stream = Stream::new();
@@ -272,6 +296,13 @@ fn bad_calls_are_refused_before_anything_starts() {
     check(&["--measurements", &some, "--weights", "/does/not/exist"], "/does/not/exist");
     check(&["--measurements", &empty, "--weights", &empty], "no line");
     check(&["--measurements", &empty], "--weights");
+    check(&["--csv", &empty], "--train");
+    let train = data("replay-train.csv");
+    let train = train.to_string_lossy();
+    check(&["--train", &train, "--csv", &empty], "no row below a header");
+    check(&["--train", &train, "--csv", &some], "Fish_Id");
+    let energy = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/energy/energy.toml");
+    check(&["--config", energy], "the simulator makes fish");
     check(&["--start", "yesterday"], "yesterday");
     check(&["--lead=-1"], "-1");
     check(&["--out", "/proc/nowhere"], "/proc/nowhere");

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::{cross, deploy, guest, mutate, package, sbom, services, soak, test, tidy};
+use crate::{cross, deploy, docs, guest, mutate, package, sbom, services, soak, test, tidy};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Tidy,
     /// Builds the model template, `model-wasm/template.wasm`.
     Guest(guest::Arguments),
+    /// Writes docs/configuration.md, the reference of the settings.
+    Docs(docs::Arguments),
     /// Checks docker-compose.yml, Dockerfile and the units for systemd with their makers' tools; needs no engine.
     Deploy,
     /// Builds the agent for ARM gateways; with --check, runs it under emulation.
@@ -44,6 +46,7 @@ impl Command {
             Self::Tools => test::ensure_tools(),
             Self::Tidy => tidy::run(),
             Self::Guest(arguments) => guest::run(arguments),
+            Self::Docs(arguments) => docs::run(arguments),
             Self::Deploy => deploy::run(),
             Self::Cross(arguments) => cross::run(arguments),
             Self::Package(arguments) => package::run(arguments),

@@ -3,6 +3,7 @@
 mod command;
 mod cross;
 mod deploy;
+mod docs;
 mod fetched;
 mod guest;
 mod mutate;

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 /// A parsed formula such as `Weight ~ Length + Height + Species` or, without a constant term,
-/// `y ~ 0 + x` (also `x - 1`).
+/// `y ~ 0 + x` (also `x - 1`, `-1 + x`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Formula {
     /// The name on the left.
@@ -18,18 +18,33 @@ pub struct Formula {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormulaError {
     /// There is no `~`, or more than one.
-    #[error("a formula has the form `target ~ feature + feature`")]
+    #[error("write it as `target ~ feature + feature`, with one `~`")]
     NoTilde,
-    /// A name is empty or holds a character that no name has.
+    /// A name is empty.
+    #[error("a name is missing beside `~`, `+` or `-`")]
+    NoName,
+    /// A name holds a character that no name has.
     #[error(
-        "{0:?} is no name: letters, digits, `_` and `.` only; interactions and functions are not supported"
+        "{0:?} is not the name of a field: a letter or `_`, then letters, digits, `_` and `.`; of R's notation `+`, \
+         `0 +` and `- 1` are known; let the machine send transformed values and products as fields of their own"
     )]
     BadName(String),
+    /// Something other than the constant term is taken out.
+    #[error("`- {0}`: only `- 1` takes something out; a name with `-` cannot be used")]
+    Minus(String),
+    /// Every field is asked for.
+    #[error("`.` for all other fields is not known: name each feature")]
+    Dot,
+    /// R's `factor()`.
+    #[error(
+        "write the bare name instead of {0:?}, and say factor = \"NAME\"; text is a factor by that setting"
+    )]
+    FactorCall(String),
     /// A name occurs twice.
-    #[error("{0:?} occurs twice")]
+    #[error("{0:?} occurs twice; name the target once, and each feature once")]
     Repeated(String),
     /// There is nothing on the right.
-    #[error("there is no feature on the right of `~`")]
+    #[error("name at least one feature on the right of `~`")]
     NoTerms,
 }
 
@@ -48,7 +63,8 @@ impl FromStr for Formula {
                 ('+', "1") => formula.intercept = true,
                 ('+', "0") | ('-', "1") => formula.intercept = false,
                 ('+', term) => formula.push(name(term)?)?,
-                (_, term) => return Err(FormulaError::BadName(format!("- {term}"))),
+                (_, "") => return Err(FormulaError::NoName),
+                (_, term) => return Err(FormulaError::Minus(term.to_owned())),
             }
         }
         if formula.terms.is_empty() {
@@ -68,10 +84,12 @@ impl Formula {
     }
 }
 
-/// Splits `a + b - 1` into `(+, a) (+, b) (-, 1)`.
+/// Splits `a + b - 1` into `(+, a) (+, b) (-, 1)`; the first term may have a sign too.
 fn signed_terms(right: &str) -> impl Iterator<Item = (char, &str)> {
-    let mut rest = right;
-    let mut sign = '+';
+    let right = right.trim();
+    let first = right.starts_with(['+', '-']);
+    let (mut sign, mut rest) =
+        if first { (char::from(right.as_bytes()[0]), &right[1..]) } else { ('+', right) };
     let mut done = false;
     std::iter::from_fn(move || {
         if done {
@@ -98,7 +116,13 @@ fn name(text: &str) -> Result<String, FormulaError> {
     let text = text.trim();
     let fine = text.starts_with(|c: char| c.is_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.');
-    if fine { Ok(text.to_owned()) } else { Err(FormulaError::BadName(text.to_owned())) }
+    match text {
+        "" => Err(FormulaError::NoName),
+        "." => Err(FormulaError::Dot),
+        _ if text.starts_with("factor(") => Err(FormulaError::FactorCall(text.to_owned())),
+        _ if fine => Ok(text.to_owned()),
+        _ => Err(FormulaError::BadName(text.to_owned())),
+    }
 }
 
 #[cfg(test)]
@@ -122,6 +146,8 @@ mod tests {
         check("y~x", "y", &["x"], true);
         check("y ~ 0 + x", "y", &["x"], false);
         check("y ~ x - 1", "y", &["x"], false);
+        check("y ~ -1 + x", "y", &["x"], false);
+        check("y ~ + x", "y", &["x"], true);
         check("y ~ 1 + x.2", "y", &["x.2"], true);
     }
 
@@ -133,7 +159,15 @@ mod tests {
         assert_eq!(check("y ~ 1"), FormulaError::NoTerms);
         assert_eq!(check("y ~ x + x"), FormulaError::Repeated("x".into()));
         assert_eq!(check("y ~ y"), FormulaError::Repeated("y".into()));
-        for text in ["y ~", "~ x", "y ~ a*b", "y ~ log(x)", "y ~ x - z", "y ~ x +", "y ~ 2x"] {
+        assert_eq!(check("y ~ x - z"), FormulaError::Minus("z".into()));
+        assert_eq!(check("y ~ air-temp"), FormulaError::Minus("temp".into()));
+        assert_eq!(check("y ~ ."), FormulaError::Dot);
+        assert_eq!(check("y ~ x + factor(z)"), FormulaError::FactorCall("factor(z)".into()));
+        for text in ["y ~", "~ x", "y ~ x +", "y ~ x + + z", "y ~ x -"] {
+            assert_eq!(check(text), FormulaError::NoName, "{text}");
+        }
+        for text in ["y ~ a*b", "y ~ a:b", "log(y) ~ x", "y ~ 2x", "y ~ `x`", "y ~ a b", "y ~ x^2"]
+        {
             assert!(matches!(check(text), FormulaError::BadName(_)), "{text}");
         }
     }

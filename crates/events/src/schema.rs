@@ -70,19 +70,21 @@ pub enum SchemaError {
     #[error("schema.formula: {0}")]
     Formula(#[source] FormulaError),
     /// The factor is not a term of the formula.
-    #[error("schema.factor: {0:?} is not a term of the formula")]
+    #[error("schema.factor: {0:?} is not a term of the formula; upper and lower case count")]
     FactorNotInFormula(String),
     /// Only the factor is on the right.
     #[error("schema.formula: at least one numeric feature is needed beside the factor")]
     NoFeature,
     /// The key is empty.
-    #[error("schema.key: names no field")]
+    #[error("schema.key: names no field; give those that join a measurement with its target")]
     NoKey,
     /// A field has two roles.
-    #[error("schema: {0:?} is used for two purposes")]
+    #[error(
+        "schema: {0:?} is used for two purposes; terms, target, key and timestamp are different fields"
+    )]
     Repeated(String),
     /// The name is one that Weir writes itself.
-    #[error("schema: {0:?} is a name that Weir's own records use")]
+    #[error("schema: {0:?} is a name that Weir's own records use; give the field another")]
     Reserved(String),
     /// A range names no numeric column of the formula.
     #[error("schema.range.{0}: is not a numeric column of the formula")]

@@ -21,12 +21,20 @@ Examples:
   weir demo --scenario fishcatch              real fish of seven species
   weir demo --events 50000 --speed max        load; the scenario repeats
   weir demo --lockstep --seed 7 --json        repeatable to the last bit, for programs
-  weir demo --train train.csv --measurements m.jsonl --weights w.jsonl    your own data
-
+  weir demo --train train.csv --csv line.csv  your own data; as JSON: --measurements m.jsonl --weights w.jsonl
+  weir demo --config line.toml ...            another formula, other columns
   weir demo --config servers.toml             on Mosquitto, Apache Kafka and MongoDB
 
-The embedded brokers forget everything at the end. The file of --config has the sections [agent], [bridge] and
-[host], each with the settings of weir-agent, weir-bridge and weir-host that differ from their defaults:
+The file of --config has the section [schema], and [agent], [bridge] and [host], each with the settings of
+weir-agent, weir-bridge and weir-host that differ from their defaults:
+
+  [schema]
+  formula = \"Energy ~ Temperature + Load + Machine\"
+  factor = \"Machine\"         # the term that is text
+  key = [\"Reading\"]          # joins a measurement with its target
+  timestamp = \"At\"
+
+The brokers are embedded, and forget everything at the end, unless the file names servers or a run:
 
   run = \"try-1\"              # topics demo-try-1-*, database demo-try-1 stay; without it they are removed
   [agent.mqtt]
@@ -49,17 +57,20 @@ pub(crate) struct Arguments {
     /// How many times faster than real time; 1 is a fish every two seconds; `max` waits for nothing.
     #[arg(long, default_value = "20", value_name = "N")]
     pub(crate) speed: Speed,
-    /// How many fish; the scenario repeats.
+    /// How many simulated fish; the scenario repeats.
     #[arg(long, default_value_t = 180, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) events: u64,
     /// What the simulated fish are drawn from.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
-    /// Own measurements: JSON lines {"Species","Fish_Id","Length","Height"[,"Timestamp"]}.
-    #[arg(long, value_name = "FILE", requires = "weights")]
+    /// Own data as one table with a header: a row holds a measurement and its weight.
+    #[arg(long, value_name = "FILE", requires = "train", conflicts_with = "scenario")]
+    pub(crate) csv: Option<PathBuf>,
+    /// Own measurements: JSON lines {"Species","Fish_Id","Length","Height"[,"Timestamp"]}, or the schema's fields.
+    #[arg(long, value_name = "FILE", requires = "weights", conflicts_with = "csv")]
     pub(crate) measurements: Option<PathBuf>,
-    /// Own weights: JSON lines {"Species","Fish_Id","Weight"[,"Timestamp"]}.
-    #[arg(long, value_name = "FILE", requires = "measurements")]
+    /// Own weights, or whatever is predicted: JSON lines {"Species","Fish_Id","Weight"[,"Timestamp"]}.
+    #[arg(long, value_name = "FILE", requires = "measurements", conflicts_with = "csv")]
     pub(crate) weights: Option<PathBuf>,
     /// Initial training set: CSV with a header; names without regard to case, other columns ignored.
     #[arg(long, value_name = "FILE")]
@@ -70,7 +81,7 @@ pub(crate) struct Arguments {
     /// By how many measurements a weight lags behind its measurement, where the data carry no times.
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub(crate) lead: u32,
-    /// Run on the servers that this file names, instead of embedded ones.
+    /// Settings that differ from the defaults: the schema, and servers to run on instead of embedded ones.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Send an event only when the one before has had all its consequences: repeatable to the last bit.

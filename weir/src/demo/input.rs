@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use tempfile::TempDir;
 use weir_agent::{AnySampler, Timing, at_hand, replay, simulate};
 use weir_events::Schema;
 use weir_host::model::{Row, Trained, Trainer};
@@ -32,7 +33,7 @@ pub(crate) struct Input {
     /// Where files are written, if anywhere.
     pub(crate) out: Option<PathBuf>,
     /// Holds the carried data while it is read.
-    _carried: Option<tempfile::TempDir>,
+    _carried: Option<TempDir>,
 }
 
 impl Input {
@@ -50,45 +51,55 @@ impl Input {
             arguments.train.clone().or_else(|| Some(carried.as_ref()?.path().join("train.csv")));
         let training = match train {
             Some(path) => training_csv::read(&path, schema)?,
-            None => simulated_training(arguments.seed),
+            None => simulated_training(arguments.seed, schema)?,
         };
         let trained = trainer.train(&training.rows, training.left_out)?;
-        let (events, total): (AnySampler, _) =
-            match (&arguments.measurements, &arguments.weights, &carried) {
-                (Some(measurements), Some(weights), _) => {
-                    let text = std::fs::read(measurements)
-                        .with_context(|| format!("read {}", measurements.display()))?;
-                    let total = lines(&text);
-                    if total == 0 {
-                        bail!("use {}: it has no line", measurements.display());
-                    }
-                    (at_hand(replay::lines(measurements, weights, schema, clocks)?), Some(total))
-                }
-                (_, _, Some(folder)) => {
-                    let stream = folder.path().join("stream.csv");
-                    let total = lines(FISHCATCH_STREAM.as_bytes()).saturating_sub(1);
-                    (at_hand(replay::table(&stream, schema, clocks)?), Some(total))
-                }
-                _ => {
-                    let events = simulate::simulate(arguments.seed, Some(arguments.events), timing);
-                    (at_hand(events), Some(arguments.events))
-                }
-            };
+        let (events, total) = events(arguments, schema, clocks, carried.as_ref())?;
         Ok(Self { trained, events, total, out, _carried: carried })
     }
 }
 
-/// Lines that are not blank.
-fn lines(text: &[u8]) -> u64 {
-    text.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count() as u64
+/// What the machines send, and how many measurements that is.
+fn events(
+    arguments: &Arguments,
+    schema: &Schema,
+    clocks: replay::Clocks,
+    carried: Option<&TempDir>,
+) -> anyhow::Result<(AnySampler, Option<u64>)> {
+    if let (Some(measurements), Some(weights)) = (&arguments.measurements, &arguments.weights) {
+        let total = lines(measurements)?;
+        if total == 0 {
+            bail!("use {}: it has no line", measurements.display());
+        }
+        let events = replay::lines(measurements, weights, schema, clocks)?;
+        return Ok((at_hand(events), Some(total)));
+    }
+    let carried = carried.map(|folder| folder.path().join("stream.csv"));
+    if let Some(table) = arguments.csv.as_ref().or(carried.as_ref()) {
+        let total = lines(table)?.saturating_sub(1);
+        if total == 0 {
+            bail!("use {}: it has no row below a header", table.display());
+        }
+        return Ok((at_hand(replay::table(table, schema, clocks)?), Some(total)));
+    }
+    simulated(schema)?;
+    let events = simulate::simulate(arguments.seed, Some(arguments.events), clocks.timing);
+    Ok((at_hand(events), Some(arguments.events)))
+}
+
+/// How many lines of a file are not blank.
+fn lines(path: &Path) -> anyhow::Result<u64> {
+    let text = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    let blank = |line: &[u8]| line.trim_ascii().is_empty();
+    Ok(text.split(|&byte| byte == b'\n').filter(|line| !blank(line)).count() as u64)
 }
 
 /// The real data that come with the program, as files.
-fn carried(arguments: &Arguments) -> anyhow::Result<Option<tempfile::TempDir>> {
+fn carried(arguments: &Arguments) -> anyhow::Result<Option<TempDir>> {
     if arguments.scenario != Scenario::Fishcatch {
         return Ok(None);
     }
-    let write = || -> std::io::Result<tempfile::TempDir> {
+    let write = || -> std::io::Result<TempDir> {
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("train.csv"), FISHCATCH_TRAIN)?;
         std::fs::write(folder.path().join("stream.csv"), FISHCATCH_STREAM)?;
@@ -97,15 +108,39 @@ fn carried(arguments: &Arguments) -> anyhow::Result<Option<tempfile::TempDir>> {
     write().map(Some).context("write the carried data to a temporary folder")
 }
 
-fn simulated_training(seed: u64) -> TrainingSet {
-    let row = |fish: simulate::Fish| Row {
-        id: fish.id.to_string(),
-        features: vec![fish.length.to_f64(), fish.height.to_f64()],
-        level: Some(fish.species.into()),
-        target: fish.weight.to_f64(),
+/// Whether the simulator has what the schema asks for; it knows nothing but fish.
+fn simulated(schema: &Schema) -> anyhow::Result<()> {
+    let fits = schema.target == "Weight"
+        && schema.features.iter().all(|name| ["Length", "Height"].contains(&name.as_str()))
+        && schema.factor.as_ref().is_none_or(|name| name == "Species")
+        && schema.key == ["Fish_Id"]
+        && schema.timestamp == "Timestamp";
+    if !fits {
+        bail!(
+            "simulate {}: the simulator makes fish, with Weight, Length, Height, Species, Fish_Id and Timestamp; \
+             give your own data with --train FILE and --csv FILE",
+            schema.formula()
+        );
+    }
+    Ok(())
+}
+
+fn simulated_training(seed: u64, schema: &Schema) -> anyhow::Result<TrainingSet> {
+    simulated(schema)?;
+    let row = |fish: simulate::Fish| {
+        let number = |name: &String| match name.as_str() {
+            "Length" => fish.length.to_f64(),
+            _ => fish.height.to_f64(),
+        };
+        Row {
+            id: fish.id.to_string(),
+            features: schema.features.iter().map(number).collect(),
+            level: schema.factor.is_some().then(|| fish.species.into()),
+            target: fish.weight.to_f64(),
+        }
     };
     let rows = simulate::training_set(seed, TRAINING_ROWS).into_iter().map(row).collect();
-    TrainingSet { rows, left_out: 0 }
+    Ok(TrainingSet { rows, left_out: 0 })
 }
 
 /// The folder for files, made and tried.

@@ -16,8 +16,8 @@ use weir_view::show;
 
 /// The shown error is the mean over this many of the latest joined rows.
 const LATEST: usize = 10;
-/// Lines about unknown levels end after this many: levels come from outside.
-const UNSEEN_MAX: usize = 20;
+/// Lines about unknown levels end after this many, and those about dead letters: both come from outside.
+const TOLD_MAX: usize = 20;
 /// As wide as a time and the space behind it.
 const INDENT: &str = "          ";
 
@@ -27,6 +27,7 @@ pub(crate) struct Live {
     errors: VecDeque<f64>,
     serving: String,
     unseen: BTreeSet<String>,
+    dead_letters: usize,
 }
 
 enum Out {
@@ -50,7 +51,8 @@ impl Live {
 
     fn to(out: Out) -> Self {
         let errors = VecDeque::with_capacity(LATEST);
-        Self { out, errors, serving: "no model".to_owned(), unseen: BTreeSet::new() }
+        let serving = "no model".to_owned();
+        Self { out, errors, serving, unseen: BTreeSet::new(), dead_letters: 0 }
     }
 
     /// A row was joined, with this error if there was a prediction.
@@ -105,8 +107,17 @@ impl Live {
     /// An event could not be predicted, as the serving version does not know its level.
     pub(crate) fn unseen(&mut self, level: &str) {
         let level = show::text(level, 20);
-        if self.unseen.len() < UNSEEN_MAX && self.unseen.insert(level.clone()) {
+        if self.unseen.len() < TOLD_MAX && self.unseen.insert(level.clone()) {
             self.line(&format!("{INDENT}{level}: unknown to the model, no prediction"));
+        }
+    }
+
+    /// An event was set aside.
+    pub(crate) fn dead_letter(&mut self, reason: &str, detail: &str) {
+        self.dead_letters += 1;
+        if self.dead_letters <= TOLD_MAX {
+            let (reason, detail) = (show::text(reason, 40), show::text(detail, 120));
+            self.line(&format!("{INDENT}dead letter, {reason}: {detail}"));
         }
     }
 
@@ -270,6 +281,21 @@ mod tests {
         for number in 0..1_000 {
             live.unseen(&format!("level {number}"));
         }
-        assert_eq!(sink.text().lines().count(), UNSEEN_MAX);
+        assert_eq!(sink.text().lines().count(), TOLD_MAX);
+    }
+
+    #[test]
+    fn dead_letters_say_why_and_do_not_flood() {
+        let sink = Sink::default();
+        let mut live = Live::to(Out::Lines(Box::new(sink.clone())));
+        for _ in 0..100 {
+            live.dead_letter("out-of-range", "Load: 130 is not\u{1b} below 100");
+        }
+        let text = sink.text();
+        assert!(
+            text.starts_with("          dead letter, out-of-range: Load: 130 is not"),
+            "{text}"
+        );
+        assert_eq!((text.lines().count(), text.contains('\u{1b}')), (TOLD_MAX, false), "{text}");
     }
 }

@@ -38,6 +38,8 @@ use live::Live;
 use observer::Observer;
 use stack::Stack;
 
+use crate::output;
+
 /// The exit code for arguments that cannot be used, as clap's.
 const EXIT_USAGE: u8 = 2;
 /// How long nothing may move before a run counts as failed.
@@ -225,7 +227,7 @@ async fn stalled(flow: &Flow, speed: Speed) {
     }
 }
 
-/// Prints, and draws.
+/// Draws, and prints.
 fn report(
     arguments: &Arguments,
     results: &Results,
@@ -234,28 +236,24 @@ fn report(
     out: Option<&Path>,
     what_stays: &str,
 ) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    if let Some(how) = arguments.json {
-        serde_json::to_writer(&mut stdout, &json::object(results, how))?;
-        writeln!(stdout)?;
-    } else {
-        stdout.write_all(summary::text(results, took).as_bytes())?;
-    }
-    let Some(folder) = out else { return Ok(()) };
-    let svg = chart::svg(results, threshold, chart::Theme::Light);
-    let write = |name: &str, bytes: &[u8]| {
-        let file = folder.join(name);
-        std::fs::write(&file, bytes).with_context(|| format!("write {}", file.display()))
+    let mut text = match arguments.json {
+        Some(how) => format!("{}\n", serde_json::to_string(&json::object(results, how))?),
+        None => summary::text(results, took),
     };
-    write("error.svg", svg.as_bytes())?;
-    write("error.png", &chart::bitmap(results, threshold)?)?;
-    if arguments.json.is_none() {
-        let shown = folder.display();
-        writeln!(
-            stdout,
-            "\nPicture: {shown}/error.svg and error.png; components: {shown}/v1.wasm ..."
-        )?;
-        writeln!(stdout, "{what_stays}")?;
+    if let Some(folder) = out {
+        let write = |name: &str, bytes: &[u8]| {
+            let file = folder.join(name);
+            std::fs::write(&file, bytes).with_context(|| format!("write {}", file.display()))
+        };
+        write("error.svg", chart::svg(results, threshold, chart::Theme::Light).as_bytes())?;
+        write("error.png", &chart::bitmap(results, threshold)?)?;
+        if arguments.json.is_none() {
+            let shown = folder.display();
+            text.push_str(&format!(
+                "\nPicture: {shown}/error.svg and error.png; components: {shown}/v1.wasm ...\n{what_stays}\n"
+            ));
+        }
     }
+    output::is_read(std::io::stdout().lock().write_all(text.as_bytes()))?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use tokio::sync::oneshot;
-use weir_events::{Missing, Outcome, Schema, TopicNames};
+use weir_events::{Missing, Outcome, Schema, TopicNames, headers};
 use weir_host::http::seen;
 use weir_kafka::{Consumer, ConsumerEvent, KafkaConfig, Progress, Record};
 use weir_registry::{Accepted, Log};
@@ -88,8 +88,11 @@ impl Observer {
             Change::Nothing
             | Change::Predicted(..)
             | Change::Unjoined(_)
-            | Change::Triggered(_)
-            | Change::DeadLetter => {}
+            | Change::Triggered(_) => {}
+            Change::DeadLetter => {
+                let reason = record.header(headers::REASON).unwrap_or("unknown");
+                self.live.dead_letter(reason, record.header(headers::DETAIL).unwrap_or_default());
+            }
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Where a run takes place: on brokers inside this process, or on real servers that a file names.
 //!
+//! A file that names no server only changes settings, such as the schema, and the brokers stay embedded.
 //! A run on real servers has names of its own, which begin with `demo-`: topics, consumer groups, the root of
 //! the MQTT topics, a database. So it meets neither the plant that uses the servers nor another run.
 
@@ -73,9 +74,38 @@ pub(crate) struct Settings {
 #[serde(deny_unknown_fields, default)]
 struct File {
     run: String,
+    /// The schema of all three services.
+    schema: toml::Table,
     agent: toml::Table,
     bridge: toml::Table,
     host: toml::Table,
+}
+
+impl File {
+    /// Whether it says where a server is, or what a run there is called.
+    fn names_servers(&self) -> bool {
+        let has = |service: &toml::Table, name| service.contains_key(name);
+        let store = self.host.get("store").and_then(toml::Value::as_table);
+        !self.run.is_empty()
+            || has(&self.agent, "mqtt")
+            || ["mqtt", "brokers", "kafka"].iter().any(|&name| has(&self.bridge, name))
+            || has(&self.host, "kafka")
+            || store.is_some_and(|store| has(store, "uri"))
+    }
+
+    /// Gives the schema to every service.
+    fn share_schema(&mut self) -> Result<(), ConfigError> {
+        if self.schema.is_empty() {
+            return Ok(());
+        }
+        for service in [&mut self.agent, &mut self.bridge, &mut self.host] {
+            if service.insert("schema".into(), self.schema.clone().into()).is_some() {
+                let message = "schema: the services meet in it; give it once, as [schema]";
+                return Err(ConfigError::value(message));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Reads where a run takes place, and how the services are set there.
@@ -86,8 +116,14 @@ pub(crate) fn read(file: Option<&Path>) -> Result<(Place, Settings), ConfigError
     let Some(path) = file else { return Ok((Place::Embedded, Settings::new(&File::default())?)) };
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
-    let file: File = toml::from_str(&text)
+    let mut file: File = toml::from_str(&text)
         .map_err(|error| ConfigError::value(format!("{}: {error}", path.display())))?;
+    file.share_schema()?;
+    if !file.names_servers() {
+        let settings = Settings::new(&file)?;
+        settings.check()?;
+        return Ok((Place::Embedded, settings));
+    }
     let (name, stays) = match &*file.run {
         "" => (format!("demo-{:08x}", RandomState::new().build_hasher().finish() >> 32), false),
         name => (format!("demo-{name}"), true),
@@ -102,9 +138,7 @@ pub(crate) fn read(file: Option<&Path>) -> Result<(Place, Settings), ConfigError
     }
     let mut settings = Settings::new(&file)?;
     settings.separate(&name, stays);
-    settings.bridge.check()?;
-    settings.agent.check()?;
-    settings.host.check()?;
+    settings.check()?;
     settings.host.check_store()?;
     Ok((Place::Servers(Run { name, stays }), settings))
 }
@@ -138,6 +172,12 @@ impl Settings {
             host.always_promote();
         }
         Ok(Self { agent, bridge, host })
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.agent.check()?;
+        self.bridge.check()?;
+        self.host.check()
     }
 
     /// Gives the run names of its own.
@@ -174,6 +214,34 @@ mod tests {
     use weir_events::EventKind;
 
     use super::*;
+
+    #[test]
+    fn only_a_file_that_names_a_server_leaves_the_process() {
+        let check = |text: &str, servers: bool| {
+            let file: File = toml::from_str(text).expect(text);
+            assert_eq!(file.names_servers(), servers, "{text}");
+        };
+        check("", false);
+        check("[schema]\nformula = 'y ~ x'\n[host.window]\nlength = '1h'", false);
+        check("[host.store]\nrows-max = 5", false);
+        check("run = 'one'", true);
+        check("[agent.mqtt]\nport = 1884", true);
+        check("[bridge.brokers.hall]\nhost = 'hall'", true);
+        check("[host.kafka]\nbrokers = 'kafka:9092'", true);
+        check("[host.store]\nuri = 'mongodb://a'", true);
+    }
+
+    #[test]
+    fn one_schema_reaches_every_service() {
+        let text = "schema = { formula = 'y ~ x', key = ['Run'], timestamp = 'At' }";
+        let mut file: File = toml::from_str(text).expect("valid");
+        file.share_schema().expect("given once");
+        let Settings { agent, bridge, host } = Settings::new(&file).expect("valid");
+        for schema in [agent.schema, bridge.schema, host.schema] {
+            assert_eq!((schema.formula.as_str(), schema.factor.as_str()), ("y ~ x", ""));
+        }
+        assert!(file.share_schema().is_err(), "given twice");
+    }
 
     /// The defaults of the services meet in MQTT's topics, and those of a run as well.
     #[test]

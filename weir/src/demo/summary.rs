@@ -4,6 +4,7 @@
 //! every list is cut to [`LIST_MAX`] lines, so that the text is short whatever the run was. Columns
 //! are aligned by counting characters: wide ones (Chinese, Japanese) shift their line.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -28,9 +29,9 @@ pub(crate) fn text(results: &Results, wall: Duration) -> String {
     out
 }
 
-/// Consecutive events of one level that one version predicted.
+/// Events of one level that one version predicted: consecutive ones, or all.
 struct Stretch<'a> {
-    events: &'a [Predicted],
+    events: Vec<&'a Predicted>,
 }
 
 impl Stretch<'_> {
@@ -56,26 +57,37 @@ impl Stretch<'_> {
     }
 }
 
+/// Consecutive events, or all of one level and version where levels alternate too often for that.
 fn stretches(out: &mut String, predictions: &[Predicted]) {
     let alike = |one: &Predicted, other: &Predicted| {
         one.level == other.level && one.version == other.version
     };
-    let all: Vec<Stretch<'_>> =
-        predictions.chunk_by(alike).map(|events| Stretch { events }).collect();
+    let consecutive = predictions.chunk_by(alike).take(LIST_MAX + 1);
+    let mut all: Vec<Stretch<'_>> =
+        consecutive.map(|events| Stretch { events: events.iter().collect() }).collect();
+    let mut title = "Error of consecutive events of one level and version";
+    if all.len() > LIST_MAX {
+        let mut groups: BTreeMap<_, Vec<&Predicted>> = BTreeMap::new();
+        for event in predictions {
+            groups.entry((event.version, event.level.clone())).or_default().push(event);
+        }
+        all = groups.into_values().map(|events| Stretch { events }).collect();
+        title = "Error of all events of one level and version";
+    }
     let head = ["level", "events", "n", "mean error", "version", ""].map(str::to_owned);
     let shown = all.iter().take(LIST_MAX).map(Stretch::cells);
     let rows: Vec<[String; 6]> = std::iter::once(head).chain(shown).collect();
     let widths: [usize; 6] = std::array::from_fn(|column| {
         rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
     });
-    line(out, "Error of consecutive events of one level and version");
+    line(out, title);
     for [level, ids, n, error, version, none] in &rows {
         let [w0, w1, w2, w3, w4, _] = widths;
         let row =
             format!("  {level:<w0$}  {ids:<w1$}  {n:>w2$}  {error:>w3$}  {version:<w4$}  {none}");
         line(out, row.trim_end());
     }
-    more(out, all.len(), "stretches");
+    more(out, all.len(), "levels and versions");
 }
 
 fn versions(out: &mut String, versions: &[Version]) {
@@ -291,12 +303,27 @@ mod tests {
     }
 
     #[test]
-    fn long_lists_say_how_much_they_leave_out() {
+    fn levels_that_alternate_are_put_together() {
         let level = |n: u64| if n.is_multiple_of(2) { "salmon" } else { "walleye" };
-        let events = (1..=100).map(|n| samples::event(n, level(n), 1, None));
+        let events = (1..=100).map(|n| samples::event(n, level(n), 1 + n / 61, Some(0.5)));
+        let text = text(&samples::run(events.collect(), &[None]), Duration::from_secs(1));
+        let (table, _) = text.split_once("\n\n").expect("a table first");
+        insta::assert_snapshot!(table, @r"
+        Error of all events of one level and version
+          level    events    n  mean error  version
+          salmon   2..60    30       0.500  v1
+          walleye  1..59    30       0.500  v1
+          salmon   62..100  20       0.500  v2
+          walleye  61..99   20       0.500  v2
+        ");
+    }
+
+    #[test]
+    fn long_lists_say_how_much_they_leave_out() {
+        let events = (1..=100).map(|n| samples::event(n, &n.to_string(), 1, None));
         let rows = vec![Some((1, 2)); 45];
         let text = text(&samples::run(events.collect(), &rows), Duration::from_secs(1));
-        assert!(text.contains("  and 60 more stretches\n"), "{text}");
+        assert!(text.contains("  and 60 more levels and versions\n"), "{text}");
         assert!(text.contains("  and 5 more versions\n"), "{text}");
         assert!(text.contains("1 without prediction"), "{text}");
     }
