@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
@@ -229,7 +230,7 @@ impl Consumer {
     /// How many records of a topic a group has not committed; none if it has committed nothing. Blocks.
     ///
     /// # Errors
-    /// If the brokers do not answer or the topic does not exist.
+    /// If the brokers do not answer, or the topic does not exist, or the group is forbidden.
     pub fn lag(config: &KafkaConfig, group: &str, topic: &str) -> Result<Option<i64>, KafkaError> {
         let inner = create(config, group)?;
         let (mut lag, mut any) = (0, false);
@@ -237,9 +238,14 @@ impl Consumer {
         for partition in partitions(&inner, config, topic)? {
             list.add_partition(topic, partition);
         }
-        let committed = ask(&inner, config, ANSWER_TIMEOUT, |slice| {
+        let committed = match ask(&inner, config, ANSWER_TIMEOUT, |slice| {
             inner.committed_offsets(list.clone(), slice)
-        })?;
+        }) {
+            Err(KafkaError::Unreachable { source: Code::GroupAuthorizationFailed, .. }) => {
+                return Err(KafkaError::GroupForbidden(group.to_owned()));
+            }
+            committed => committed?,
+        };
         for entry in committed.elements() {
             let (low, high) = watermarks(&inner, config, topic, entry.partition())?;
             let next = match entry.offset() {

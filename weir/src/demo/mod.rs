@@ -32,7 +32,7 @@ use weir_host::model::{Catalog, Trained, Trainer};
 use weir_kafka::Producer;
 use weir_registry::{Cause, Log};
 use weir_runtime::Runtime;
-use weir_service::{Clock as _, EXIT_FAILED};
+use weir_service::{Clock as _, EXIT_FAILED, EXIT_USAGE};
 
 pub(crate) use args::Arguments;
 use gate::{Flow, FlowGate};
@@ -42,8 +42,6 @@ use observer::Observer;
 use results::Results;
 use stack::Stack;
 
-/// The exit code for arguments that cannot be used, as clap's.
-const EXIT_USAGE: u8 = 2;
 /// How long nothing may move before a run counts as failed.
 const STALL: Duration = Duration::from_secs(60);
 

@@ -6,14 +6,14 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use weir_agent::AgentConfig;
 use weir_bridge::BridgeConfig;
 use weir_events::EventTime;
 use weir_host::HostConfig;
 use weir_kafka::KafkaConfig;
 use weir_service::ConfigError;
-use weir_service::config::overlay;
+
+use crate::composed::{self, Composed};
 
 /// Payloads up to this size leave the machines, so that larger ones than the bridge takes become dead
 /// letters. The embedded MQTT broker takes 4 MiB.
@@ -68,26 +68,15 @@ pub(crate) struct Settings {
     pub(crate) host: HostConfig,
 }
 
-/// The file of `--config`: the settings of each service that differ from its defaults.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct File {
-    run: String,
-    agent: toml::Table,
-    bridge: toml::Table,
-    host: toml::Table,
-}
-
 /// Reads where a run takes place, and how the services are set there.
 ///
 /// # Errors
 /// If the file cannot be read or a setting cannot be used.
 pub(crate) fn read(file: Option<&Path>) -> Result<(Place, Settings), ConfigError> {
-    let Some(path) = file else { return Ok((Place::Embedded, Settings::new(&File::default())?)) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
-    let file: File = toml::from_str(&text)
-        .map_err(|error| ConfigError::value(format!("{}: {error}", path.display())))?;
+    let Some(path) = file else {
+        return Ok((Place::Embedded, Settings::new(&Composed::default())?));
+    };
+    let file = Composed::parse(path, &composed::read(path)?)?;
     let (name, stays) = match &*file.run {
         "" => (format!("demo-{:08x}", RandomState::new().build_hasher().finish() >> 32), false),
         name => (format!("demo-{name}"), true),
@@ -110,19 +99,8 @@ pub(crate) fn read(file: Option<&Path>) -> Result<(Place, Settings), ConfigError
 }
 
 impl Settings {
-    fn new(file: &File) -> Result<Self, ConfigError> {
-        fn service<T: serde::de::DeserializeOwned>(
-            name: &str,
-            defaults: &str,
-            settings: &toml::Table,
-        ) -> Result<T, ConfigError> {
-            overlay(defaults, &settings.to_string())
-                .map_err(|error| ConfigError::value(format!("[{name}]: {error}")))
-        }
-        let mut agent: AgentConfig = service("agent", weir_agent::DEFAULTS, &file.agent)?;
-        let mut bridge: BridgeConfig =
-            service("bridge", weir_bridge::config::DEFAULTS, &file.bridge)?;
-        let mut host: HostConfig = service("host", weir_host::DEFAULTS, &file.host)?;
+    fn new(file: &Composed) -> Result<Self, ConfigError> {
+        let (mut agent, mut bridge, mut host) = (file.agent()?, file.bridge()?, file.host()?);
         agent.limits.sample_bytes_max = SAMPLE_BYTES_MAX;
         agent.mqtt.outgoing_bytes_max = 3 * 1024 * 1024;
         agent.spool.segment_bytes = 8 * 1024 * 1024;
@@ -177,7 +155,7 @@ mod tests {
     /// The defaults of the services meet in MQTT's topics, and those of a run as well.
     #[test]
     fn the_bridge_knows_the_agents_topics() {
-        let mut settings = Settings::new(&File::default()).expect("valid");
+        let mut settings = Settings::new(&Composed::default()).expect("valid");
         for root in ["weir", "demo-1"] {
             settings.separate(root, true);
             let transform = settings.bridge.transform().expect("valid");
