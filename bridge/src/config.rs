@@ -20,16 +20,6 @@ use crate::transform::Transform;
 /// The embedded configuration: every setting, its default and what it is for.
 pub const DEFAULTS: &str = include_str!("../weir-bridge.toml");
 
-/// What `--help` says after the arguments.
-pub const HELP: &str = "\
-Examples:
-  weir-bridge --mqtt localhost:1883 --kafka localhost:9092
-  weir-bridge --config /etc/weir/bridge.toml
-  WEIR__KAFKA__BROKERS=kafka-1:9092,kafka-2:9092 weir-bridge
-  weir-bridge --check-config > bridge.toml   # every setting with its present value
-
-Exit codes: 0 ended by a signal, 1 failed, 2 wrong arguments, 78 wrong configuration.";
-
 /// Everything that can be set.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

@@ -20,6 +20,7 @@
 //! Not here: repeated messages that nobody has numbered are handed down with the same id and told apart behind Kafka;
 //! models, windows and joins are the host's.
 
+pub mod cli;
 pub mod config;
 mod counters;
 mod kafka;

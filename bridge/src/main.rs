@@ -1,33 +1,15 @@
 //! The command `weir-bridge`: arguments, configuration, signals. All else is in the library.
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser;
+use weir_bridge::cli::Arguments;
 use weir_bridge::{BridgeConfig, BridgeCounters, BridgeVitals};
 use weir_service::health::HealthServer;
 use weir_service::{SystemClock, config};
-
-/// Forwards measurements from an MQTT 5 broker to Kafka and acknowledges them when Kafka has them.
-#[derive(Parser)]
-#[command(version, after_help = weir_bridge::config::HELP)]
-struct Arguments {
-    /// Settings that differ from the defaults, as TOML
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Prints the configuration as it would be used, and ends
-    #[arg(long)]
-    check_config: bool,
-    /// The MQTT broker; wins over the configuration
-    #[arg(long, value_name = "HOST:PORT")]
-    mqtt: Option<String>,
-    /// The Kafka brokers, separated by commas; win over the configuration
-    #[arg(long, value_name = "HOST:PORT,...")]
-    kafka: Option<String>,
-}
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use weir_events::{Epoch, EventTime};
 use weir_service::health::HealthServer;
-use weir_service::{Clock, ConfigError, EXIT_FAILED, SystemClock, shutdown_on_signals};
+use weir_service::{Clock, ConfigError, EXIT_FAILED, EXIT_USAGE, SystemClock, shutdown_on_signals};
 
 use crate::backlog::Backlog;
 use crate::config::{AgentConfig, DEFAULTS};
@@ -132,9 +132,6 @@ pub struct Files {
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
 }
-
-/// What clap exits with.
-const EXIT_USAGE: u8 = 2;
 
 /// Does what the arguments ask for. Prints the counts on standard output.
 ///

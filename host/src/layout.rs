@@ -5,6 +5,39 @@ use weir_kafka::Partitions;
 use weir_service::ConfigError;
 
 use crate::config::{HostConfig, Role};
+use crate::roles;
+
+impl HostConfig {
+    /// The topics that this host's roles read and write, and so need and must be permitted.
+    pub fn topics_used(&self) -> Vec<String> {
+        roles::topics(&self.roles, &self.topics)
+    }
+
+    /// The consumer groups of this host's roles, each with the topics that its members read.
+    pub fn groups(&self) -> Vec<(String, Vec<String>)> {
+        let TopicNames { measurement, prediction, target, joined, trigger, request, .. } =
+            &self.topics;
+        let group = |role: &Role| {
+            let topics: &[&String] = match role {
+                Role::Predict => &[measurement],
+                Role::Join => &[prediction, target],
+                Role::Sink | Role::Drift => &[joined],
+                Role::Train => &[trigger, request],
+            };
+            let topics = topics.iter().map(|topic| (*topic).clone()).collect();
+            (self.group(role.name()), topics)
+        };
+        self.roles.iter().map(group).collect()
+    }
+
+    /// Checks the partitions of the topics that this host's roles use.
+    ///
+    /// # Errors
+    /// If the roles cannot work on them.
+    pub fn check_partitions(&self, partitions: &Partitions) -> Result<(), ConfigError> {
+        check(self, partitions)
+    }
+}
 
 /// Checks the partitions of the topics that the host's roles use.
 ///

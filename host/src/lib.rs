@@ -15,6 +15,7 @@
 //! - Every output carries the id of the event it is computed from, so repeating work is harmless.
 //! - A prediction names the one model version that made it.
 
+pub mod cli;
 mod config;
 mod control;
 pub mod http;

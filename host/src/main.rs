@@ -1,35 +1,13 @@
 //! `weir-host`: arguments, configuration, signals; everything else is in the library.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use weir_host::cli::Arguments;
 use weir_host::{Control, HostConfig};
 use weir_kafka::Progress;
 use weir_service::{SystemClock, shutdown_on_signals, start};
-
-/// Predicts, joins, stores, watches and retrains; what exactly, the configuration says.
-#[derive(Parser, Debug)]
-#[command(
-    version,
-    after_help = "\
-Examples:
-  weir-host                                  all roles, Kafka on 127.0.0.1:9092
-  weir-host --kafka kafka:9092 --config line.toml
-  weir-host --check-config > weir-host.toml  the settings in use, as a file to start from"
-)]
-struct Arguments {
-    /// Settings that differ from the defaults (TOML).
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Kafka's address; wins over the configuration.
-    #[arg(long, value_name = "HOST:PORT")]
-    kafka: Option<String>,
-    /// Print the settings in use and end.
-    #[arg(long)]
-    check_config: bool,
-}
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

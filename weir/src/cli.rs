@@ -6,8 +6,21 @@ use clap::{Parser, Subcommand};
 /// wrong, retrains, and puts the new model into service without losing an event.
 #[derive(Parser, Debug)]
 #[command(
+    name = "weir",
     version,
-    after_help = "\
+    after_help = help()
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Examples, and what all exit codes mean.
+fn help() -> String {
+    format!("{EXAMPLES}\n\n{}", weir_service::exit_help())
+}
+
+const EXAMPLES: &str = "\
 Examples:
   weir demo                          the whole loop in one process, nothing installed
   weir demo --scenario fishcatch     real fish: new species arrive and are learned
@@ -15,12 +28,8 @@ Examples:
   weir model train --csv train.csv --kafka localhost:9092
   weir tail --kafka localhost:9092   joined events as they come
   weir dead-letters list             what was refused, and why
-  weir bench --help                  how fast agent and bridge are on this machine"
-)]
-pub(crate) struct Arguments {
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
+  weir doctor --kafka localhost:9092 what is wrong with a line, and what to do
+  weir bench --help                  how fast agent and bridge are on this machine";
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
@@ -36,4 +45,12 @@ pub(crate) enum Command {
     Bench(crate::bench::Arguments),
     /// Look at what was refused, and send it again after a fix.
     DeadLetters(Box<crate::dead_letters::Arguments>),
+    /// Find out whether a line can work, and what to do where it cannot.
+    Doctor(crate::doctor::Arguments),
+    /// Say whether files of settings can be used.
+    CheckConfig(crate::check_config::Arguments),
+    /// Print a script that completes commands in a shell.
+    Completions(crate::manual::Completions),
+    /// Write man pages.
+    Man(crate::manual::Man),
 }

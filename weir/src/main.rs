@@ -2,13 +2,18 @@
 
 mod audit;
 mod bench;
+mod check_config;
 mod cli;
+mod composed;
 mod dead_letters;
 mod demo;
+mod doctor;
 mod line;
+mod manual;
 mod model;
 mod output;
 mod since;
+mod style;
 mod table;
 mod tail;
 mod topics;
@@ -26,8 +31,11 @@ fn main() -> ExitCode {
         Command::Demo(_) => "warn,weir_bridge=error,weir_kafka=error,rumqttd=off",
         Command::Model(_) | Command::Tail(_) => "warn",
         Command::Bench(_) => "error",
+        // It says itself what is wrong.
+        Command::Doctor(_) => "off",
         // They end soon, and their errors say what Kafka's client would have logged.
         Command::Topics(_) | Command::DeadLetters(_) => "warn,weir_kafka=error",
+        Command::CheckConfig(_) | Command::Completions(_) | Command::Man(_) => "warn",
     };
     weir_service::start(filter, async move {
         match arguments.command {
@@ -37,6 +45,10 @@ fn main() -> ExitCode {
             Command::Tail(arguments) => tail::execute(arguments).await,
             Command::Bench(arguments) => bench::execute(arguments).await,
             Command::DeadLetters(arguments) => dead_letters::execute(*arguments).await,
+            Command::Doctor(arguments) => doctor::execute(arguments).await,
+            Command::CheckConfig(arguments) => check_config::execute(&arguments),
+            Command::Completions(arguments) => manual::completions(&arguments),
+            Command::Man(arguments) => manual::man(&arguments),
         }
     })
 }

@@ -6,7 +6,7 @@ pub(crate) mod keygen;
 mod look;
 mod remote;
 mod reproduce;
-mod source;
+pub(crate) mod source;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

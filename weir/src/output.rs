@@ -1,8 +1,14 @@
 //! Standard output of commands that print much: a reader that has seen enough is no error.
 
-use std::io;
+use std::io::{self, StdoutLock};
 
+use anstream::AutoStream;
 use anyhow::Context as _;
+
+/// Standard output for people: colours reach a terminal, and nothing else. JSON has none.
+pub(crate) fn stdout() -> AutoStream<StdoutLock<'static>> {
+    anstream::stdout().lock()
+}
 
 /// Whether somebody still reads what is printed; `weir tail | head` is an ordinary end.
 ///

@@ -16,7 +16,7 @@ use weir_host::HostConfig;
 use weir_kafka::{Admin, ClusterState, Creation, NewTopicSpec, TopicState};
 use weir_service::EXIT_FAILED;
 
-pub(crate) use plan::topics as wanted;
+pub(crate) use plan::{POLICY, default_replication, differences, topics as wanted};
 
 use crate::line::Line;
 use crate::output;
@@ -209,7 +209,7 @@ fn print_table(lines: &[Outcome]) -> std::io::Result<()> {
         let name = line.wanted.name.clone();
         table.row([name, partitions.to_string(), replication.to_string(), policy, state]);
     }
-    write!(std::io::stdout().lock(), "{table}")
+    write!(output::stdout(), "{table:#}")
 }
 
 fn print_json(lines: &[Outcome]) -> std::io::Result<()> {

@@ -16,7 +16,7 @@ use rdkafka::error::{KafkaError as Cause, RDKafkaErrorCode as Code};
 use rdkafka::metadata::Metadata;
 
 use crate::context::ProducerCallbacks;
-use crate::reach::{Inner, REACH_TIMEOUT, ask, create, listen, unreachable};
+use crate::reach::{Inner, REACH_TIMEOUT, ask, create, listen, partitions, unreachable};
 use crate::{KafkaConfig, KafkaError};
 
 /// How long the brokers may take to make or remove topics, or to describe them.
@@ -101,7 +101,16 @@ impl Admin {
     /// # Errors
     /// If the brokers do not answer, or do not tell.
     pub async fn describe(&self, names: &[&str]) -> Result<ClusterState, KafkaError> {
-        let (brokers, mut topics) = self.layout(names).await?;
+        let mut state = self.layout(names).await?;
+        self.add_settings(&mut state.topics).await?;
+        Ok(state)
+    }
+
+    /// Adds their settings to topics, which the user must have the right to ask for.
+    ///
+    /// # Errors
+    /// If the brokers do not answer, or do not tell.
+    pub async fn add_settings(&self, topics: &mut [TopicState]) -> Result<(), KafkaError> {
         let specifiers: Vec<_> =
             topics.iter().map(|topic| ResourceSpecifier::Topic(&topic.name)).collect();
         let described = if specifiers.is_empty() {
@@ -118,7 +127,20 @@ impl Admin {
                 topic.settings = settings(&resource);
             }
         }
-        Ok(ClusterState { brokers, topics })
+        Ok(())
+    }
+
+    /// Whether the brokers keep a topic, there or not, from this user. Does not make it.
+    ///
+    /// # Errors
+    /// If the brokers do not answer.
+    pub async fn is_forbidden(&self, name: &str) -> Result<bool, KafkaError> {
+        let (config, name) = (self.config.clone(), name.to_owned());
+        match self.asking(move |asking| partitions(asking, &config, &name)).await {
+            Ok(_) | Err(KafkaError::NoSuchTopic(_)) => Ok(false),
+            Err(KafkaError::TopicForbidden(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes topics. Those that exist are left as they are. The controller answers before its brokers know
@@ -151,7 +173,7 @@ impl Admin {
 
     async fn await_known(&self, names: &[&str]) -> Result<(), KafkaError> {
         let deadline = Instant::now() + SPREAD_TIMEOUT;
-        while self.layout(names).await?.1.len() < names.len() && Instant::now() < deadline {
+        while self.layout(names).await?.topics.len() < names.len() && Instant::now() < deadline {
             tokio::time::sleep(SPREAD_PAUSE).await;
         }
         Ok(())
@@ -172,19 +194,31 @@ impl Admin {
         Ok(())
     }
 
-    /// The number of brokers, and the partitions of those topics that exist.
-    async fn layout(&self, names: &[&str]) -> Result<(i32, Vec<TopicState>), KafkaError> {
-        let (asking, config) = (Arc::clone(&self.asking), self.config.clone());
+    /// How the cluster and those of these topics are that exist and this user may know of, without their settings.
+    ///
+    /// # Errors
+    /// If the brokers do not answer.
+    pub async fn layout(&self, names: &[&str]) -> Result<ClusterState, KafkaError> {
+        let config = self.config.clone();
         // All topics: a question for one would make it, where the broker makes topics by itself.
-        let question = move || {
-            ask(&asking, &config, REACH_TIMEOUT, |slice| asking.fetch_metadata(None, slice))
+        let question = move |asking: &Inner| {
+            ask(asking, &config, REACH_TIMEOUT, |slice| asking.fetch_metadata(None, slice))
         };
-        let metadata = match tokio::task::spawn_blocking(question).await {
-            Ok(answer) => answer?,
+        let metadata = self.asking(question).await?;
+        let topics = names.iter().filter_map(|name| layout(&metadata, name)).collect();
+        Ok(ClusterState { brokers: count(metadata.brokers().len()), topics })
+    }
+
+    /// Has the client that asks put a question, on a thread that may block.
+    async fn asking<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Inner) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, KafkaError> {
+        let asking = Arc::clone(&self.asking);
+        match tokio::task::spawn_blocking(move || question(&asking)).await {
+            Ok(answer) => answer,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-        };
-        let states = names.iter().filter_map(|name| layout(&metadata, name)).collect();
-        Ok((count(metadata.brokers().len()), states))
+        }
     }
 
     fn failed(&self, operation: &'static str, source: Cause) -> KafkaError {

@@ -228,7 +228,7 @@ impl Consumer {
     /// How many records of a topic a group has not committed; none if it has committed nothing. Blocks.
     ///
     /// # Errors
-    /// If the brokers do not answer or the topic does not exist.
+    /// If the brokers do not answer, or the topic does not exist, or the group is forbidden.
     pub fn lag(config: &KafkaConfig, group: &str, topic: &str) -> Result<Option<i64>, KafkaError> {
         Ok(Lags::new(config).of(group, topic)?.lag)
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::config::ANSWER_TIMEOUT;
@@ -39,7 +40,7 @@ impl Lags {
     /// How far a group is in a topic. Blocks.
     ///
     /// # Errors
-    /// If the brokers do not answer or the topic does not exist.
+    /// If the brokers do not answer, or the topic does not exist, or the group is forbidden.
     pub fn of(&mut self, group: &str, topic: &str) -> Result<Lag, KafkaError> {
         if !self.clients.contains_key(group) {
             self.clients.insert(group.to_owned(), create(&self.config, group)?);
@@ -51,7 +52,13 @@ impl Lags {
         }
         let committed = ask(inner, config, ANSWER_TIMEOUT, |slice| {
             inner.committed_offsets(list.clone(), slice)
-        })?;
+        });
+        let committed = match committed {
+            Err(KafkaError::Unreachable { source: Code::GroupAuthorizationFailed, .. }) => {
+                return Err(KafkaError::GroupForbidden(group.to_owned()));
+            }
+            committed => committed?,
+        };
         let (mut lag, mut any, mut written) = (0, false, 0);
         for entry in committed.elements() {
             let (low, high) = watermarks(inner, config, topic, entry.partition())?;

@@ -72,6 +72,11 @@ pub enum KafkaError {
         "use the topic {0:?}: the broker does not permit it to this user; check its access rules"
     )]
     TopicForbidden(String),
+    /// This client may not be a member of a group.
+    #[error(
+        "use the group {0:?}: the broker does not permit it to this user; check its access rules"
+    )]
+    GroupForbidden(String),
     /// The brokers refused a request about topics.
     #[error("{operation}")]
     Admin {

@@ -88,11 +88,24 @@ pub(crate) fn ask<T>(
             Err(cause) => cause,
         };
         listen(client);
-        if Instant::now() >= deadline || client.context().last_error.denial().is_some() {
+        let is_final = is_forbidden(&cause) || client.context().last_error.denial().is_some();
+        if is_final || Instant::now() >= deadline {
             return Err(unreachable(client, config, cause));
         }
         std::thread::sleep(PAUSE.saturating_sub(began.elapsed()));
     }
+}
+
+/// Whether the brokers do not permit this to the user: asking again does not help.
+pub(crate) fn is_forbidden(cause: &Cause) -> bool {
+    matches!(
+        cause.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed
+        )
+    )
 }
 
 /// What it means that a question stays without an answer.

@@ -16,7 +16,7 @@ use weir_events::{EventTime, RowPosition};
 
 use crate::config::ANSWER_TIMEOUT;
 use crate::context::ConsumerCallbacks;
-use crate::reach::{Inner, ask, partitions, unreachable, watermarks};
+use crate::reach::{Inner, ask, is_forbidden, partitions, unreachable, watermarks};
 use crate::{KafkaConfig, KafkaError, Record};
 
 /// Where reading begins.
@@ -132,6 +132,19 @@ impl Scan {
         scan.next()
     }
 
+    /// Reads no more than the last record of each partition of a topic.
+    ///
+    /// # Errors
+    /// If the settings are wrong, the brokers do not answer or the topic does not exist.
+    pub fn last(config: &KafkaConfig, topic: &str) -> Result<Self, KafkaError> {
+        let mut scan = Self::topics(config, &[topic], Start::Beginning)?;
+        for span in &mut scan.spans {
+            span.from = span.end - 1;
+        }
+        scan.assign()?;
+        Ok(scan)
+    }
+
     fn new(config: &KafkaConfig) -> Result<Self, KafkaError> {
         let mut settings = config.consumer("weir-scan")?;
         settings.set("enable.partition.eof", "true");
@@ -159,6 +172,9 @@ impl Scan {
                     at_end = offset + 1 >= span.end;
                 }
                 Some(Err(Cause::PartitionEOF(partition))) => at_end = partition == span.partition,
+                Some(Err(cause)) if is_forbidden(&cause) => {
+                    return Err(KafkaError::TopicForbidden(span.topic.to_string()));
+                }
                 Some(Err(cause)) => trouble = cause,
                 None => {}
             }

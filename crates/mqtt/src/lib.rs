@@ -24,6 +24,7 @@ mod in_flight;
 mod presence;
 mod publisher;
 mod subscriber;
+mod visit;
 
 pub use acks::{AckToken, Acks};
 pub use backoff::Backoff;
@@ -34,3 +35,4 @@ pub use error::LinkError;
 pub use presence::Presence;
 pub use publisher::{Message, Opening, PublishError, Publisher, PublisherEvent, Refusal};
 pub use subscriber::{Incoming, Subscriber, SubscriberEvent};
+pub use visit::{Granted, visit};

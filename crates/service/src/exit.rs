@@ -2,14 +2,31 @@
 
 use std::process::ExitCode;
 
+use anstyle::{AnsiColor, Style};
 use tokio::runtime::Builder;
 
 use crate::ConfigError;
 
 /// The service failed, or could not account for everything.
 pub const EXIT_FAILED: u8 = 1;
-/// The configuration is wrong (`EX_CONFIG` of sysexits.h). Arguments that clap refuses give 2.
+/// The arguments are wrong: what clap exits with.
+pub const EXIT_USAGE: u8 = 2;
+/// The configuration is wrong (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
+
+/// What the exit codes of all programs mean.
+pub const EXIT_CODES: [(u8, &str); 4] = [
+    (0, "done as asked, or ended by a signal as it should"),
+    (EXIT_FAILED, "failed, or something that was looked at is not as it must be"),
+    (EXIT_USAGE, "wrong arguments"),
+    (EXIT_CONFIG, "wrong configuration: starting again does not help"),
+];
+
+/// The exit codes, a line each, for the end of a help text.
+pub fn exit_help() -> String {
+    let line = |(code, meaning): (u8, &str)| format!("\n  {code:<3} {meaning}");
+    "Exit codes:".to_owned() + &EXIT_CODES.map(line).concat()
+}
 
 /// Starts logging and a multi-threaded runtime, chooses the TLS provider, runs `service` to its end and
 /// turns its result into an exit code. Errors are printed as one chain; a [`ConfigError`] anywhere in it gives 78.
@@ -49,7 +66,9 @@ where
 }
 
 fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: failed to {error:#}");
+    // As clap's errors look.
+    const ERROR: Style = AnsiColor::Red.on_default().bold();
+    anstream::eprintln!("{ERROR}error:{ERROR:#} failed to {error:#}");
     let config = error.chain().any(|cause| cause.is::<ConfigError>());
     ExitCode::from(if config { EXIT_CONFIG } else { EXIT_FAILED })
 }

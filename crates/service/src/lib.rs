@@ -19,7 +19,7 @@ pub use clock::{Clock, EventClock, SystemClock};
 pub use config::ConfigError;
 pub use crash::crash_point;
 pub use credential::locate as locate_secret;
-pub use exit::{EXIT_CONFIG, EXIT_FAILED, start, start_small};
+pub use exit::{EXIT_CODES, EXIT_CONFIG, EXIT_FAILED, EXIT_USAGE, exit_help, start, start_small};
 pub use security::{Credentials, Security, Tls};
 pub use shutdown::{Shutdown, shutdown_on_signals};
 pub use telemetry::init as init_telemetry;

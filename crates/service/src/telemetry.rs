@@ -1,7 +1,6 @@
 //! Logging to standard error, so that standard output stays for results.
 
-use std::io::IsTerminal;
-
+use anstream::{AutoStream, ColorChoice};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -17,8 +16,9 @@ pub fn init(default_filter: &str) {
     let filter = parsed.unwrap_or_else(|| {
         default_filter.parse().expect("a default is written in the code, and used by tests")
     });
-    let lines =
-        fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    // Not on a terminal alone: NO_COLOR and its relatives count too.
+    let is_coloured = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
+    let lines = fmt::layer().with_ansi(is_coloured).with_writer(std::io::stderr);
     let started = registry().with(lines.with_filter(filter)).try_init();
     if !understood {
         tracing::warn!("RUST_LOG is not understood; write it like info,weir_bridge=debug");

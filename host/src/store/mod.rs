@@ -4,6 +4,7 @@
 //! the sink may be replayed at will. Rows are ordered by event time, and rows of the same time by their
 //! place in Kafka.
 
+mod look;
 #[cfg(feature = "mongodb")]
 mod mongodb;
 mod patience;
@@ -18,10 +19,12 @@ use async_trait::async_trait;
 use weir_events::{EventId, EventTime, Joined, RowPosition};
 use weir_service::ConfigError;
 
+pub use look::{Found, look};
 #[cfg(feature = "mongodb")]
 pub use mongodb::MongoStore;
 pub(crate) use patience::until_done;
 pub use redb::RedbStore;
+use shared::look as look_at_shared;
 pub use shared::remove;
 pub(crate) use shared::{check as check_shared, open as open_shared};
 

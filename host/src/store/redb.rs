@@ -16,10 +16,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, TableDefinition,
+};
 use weir_events::{EventId, EventTime, RowPosition, Schema};
 
-use super::{Cause, RowOrder, StoreError, TrainingRow, TrainingStore};
+use super::{Cause, Found, RowOrder, StoreError, TrainingRow, TrainingStore};
 
 type RowKey = [u8; 20];
 
@@ -53,6 +56,19 @@ impl RedbStore {
             create(path).map_err(|source| StoreError { action: "open the file of", source })?;
         let database = Arc::new(RwLock::new(Some(database)));
         Ok(Self { database, path: path.to_owned(), schema, rows_max })
+    }
+
+    /// How a file is. Blocks.
+    pub(super) fn look(path: &Path) -> Result<Found, Cause> {
+        if !path.try_exists()? {
+            return Ok(Found::Absent);
+        }
+        let database = match ReadOnlyDatabase::open(path) {
+            Err(DatabaseError::DatabaseAlreadyOpen) => return Ok(Found::InUse),
+            Err(DatabaseError::RepairAborted) => return Ok(Found::Unclean),
+            database => database?,
+        };
+        Ok(Found::Rows(database.begin_read()?.open_table(ROWS)?.len()?))
     }
 
     /// Runs blocking work where it does not hold up other tasks.
@@ -245,7 +261,12 @@ mod tests {
         let store = open(&path, 9);
         store.insert(rows.clone()).await.expect("inserted");
         assert!(RedbStore::open(&path, schema(), 9).is_err(), "a second owner is refused");
+        assert_eq!(RedbStore::look(&path).expect("looked at"), Found::InUse);
         drop(store);
+        assert_eq!(RedbStore::look(&path).expect("looked at"), Found::Rows(2));
+        let absent = folder.path().join("absent");
+        assert_eq!(RedbStore::look(&absent).expect("looked at"), Found::Absent);
+        assert!(!absent.exists());
         let store = open(&path, 9);
         assert_eq!(store.insert(vec![rows[0].clone()]).await.expect("inserted"), 0);
         assert_eq!(store.newest(9, rows[1].order()).await.expect("read"), rows);

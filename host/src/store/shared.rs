@@ -31,6 +31,16 @@ mod present {
         Ok(prepared.map(|()| Arc::new(store) as Arc<dyn TrainingStore>))
     }
 
+    /// The number of rows, for those who may read: asked once.
+    ///
+    /// # Errors
+    /// If the server is away or refuses.
+    pub(crate) async fn look(section: &StoreSection, schema: Arc<Schema>) -> anyhow::Result<u64> {
+        let store = MongoStore::connect(section, schema).await?;
+        store.prepare(Access::Read).await?;
+        Ok(store.count().await?)
+    }
+
     /// Removes the database of a store, with everything in it: for runs that have one of their own.
     ///
     /// # Errors
@@ -62,6 +72,10 @@ mod absent {
         _: Access,
         _: &Shutdown,
     ) -> anyhow::Result<Option<Arc<dyn TrainingStore>>> {
+        Err(absent().into())
+    }
+
+    pub(crate) async fn look(_: &StoreSection, _: Arc<Schema>) -> anyhow::Result<u64> {
         Err(absent().into())
     }
 

@@ -28,7 +28,7 @@ use weir_host::model::{Catalog, Trained, Trainer};
 use weir_kafka::Producer;
 use weir_registry::{Cause, Log};
 use weir_runtime::Runtime;
-use weir_service::{Clock as _, EXIT_FAILED};
+use weir_service::{Clock as _, EXIT_FAILED, EXIT_USAGE};
 use weir_view::{Results, chart};
 
 pub(crate) use args::Arguments;
@@ -40,8 +40,6 @@ use stack::Stack;
 
 use crate::output;
 
-/// The exit code for arguments that cannot be used, as clap's.
-const EXIT_USAGE: u8 = 2;
 /// How long nothing may move before a run counts as failed.
 const STALL: Duration = Duration::from_secs(60);
 

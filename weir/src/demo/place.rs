@@ -7,14 +7,14 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use weir_agent::AgentConfig;
 use weir_bridge::BridgeConfig;
 use weir_events::EventTime;
 use weir_host::HostConfig;
 use weir_kafka::KafkaConfig;
 use weir_service::ConfigError;
-use weir_service::config::overlay;
+
+use crate::composed::{self, Composed};
 
 /// Payloads up to this size leave the machines, so that larger ones than the bridge takes become dead
 /// letters. The embedded MQTT broker takes 4 MiB.
@@ -69,56 +69,15 @@ pub(crate) struct Settings {
     pub(crate) host: HostConfig,
 }
 
-/// The file of `--config`: the settings of each service that differ from its defaults.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct File {
-    run: String,
-    /// The schema of all three services.
-    schema: toml::Table,
-    agent: toml::Table,
-    bridge: toml::Table,
-    host: toml::Table,
-}
-
-impl File {
-    /// Whether it says where a server is, or what a run there is called.
-    fn names_servers(&self) -> bool {
-        let has = |service: &toml::Table, name| service.contains_key(name);
-        let store = self.host.get("store").and_then(toml::Value::as_table);
-        !self.run.is_empty()
-            || has(&self.agent, "mqtt")
-            || ["mqtt", "brokers", "kafka"].iter().any(|&name| has(&self.bridge, name))
-            || has(&self.host, "kafka")
-            || store.is_some_and(|store| has(store, "uri"))
-    }
-
-    /// Gives the schema to every service.
-    fn share_schema(&mut self) -> Result<(), ConfigError> {
-        if self.schema.is_empty() {
-            return Ok(());
-        }
-        for service in [&mut self.agent, &mut self.bridge, &mut self.host] {
-            if service.insert("schema".into(), self.schema.clone().into()).is_some() {
-                let message = "schema: the services meet in it; give it once, as [schema]";
-                return Err(ConfigError::value(message));
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Reads where a run takes place, and how the services are set there.
 ///
 /// # Errors
 /// If the file cannot be read or a setting cannot be used.
 pub(crate) fn read(file: Option<&Path>) -> Result<(Place, Settings), ConfigError> {
-    let Some(path) = file else { return Ok((Place::Embedded, Settings::new(&File::default())?)) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
-    let mut file: File = toml::from_str(&text)
-        .map_err(|error| ConfigError::value(format!("{}: {error}", path.display())))?;
-    file.share_schema()?;
+    let Some(path) = file else {
+        return Ok((Place::Embedded, Settings::new(&Composed::default())?));
+    };
+    let file = Composed::parse(path, &composed::read(path)?)?;
     if !file.names_servers() {
         let settings = Settings::new(&file)?;
         settings.check()?;
@@ -144,19 +103,8 @@ pub(crate) fn read(file: Option<&Path>) -> Result<(Place, Settings), ConfigError
 }
 
 impl Settings {
-    fn new(file: &File) -> Result<Self, ConfigError> {
-        fn service<T: serde::de::DeserializeOwned>(
-            name: &str,
-            defaults: &str,
-            settings: &toml::Table,
-        ) -> Result<T, ConfigError> {
-            overlay(defaults, &settings.to_string())
-                .map_err(|error| ConfigError::value(format!("[{name}]: {error}")))
-        }
-        let mut agent: AgentConfig = service("agent", weir_agent::DEFAULTS, &file.agent)?;
-        let mut bridge: BridgeConfig =
-            service("bridge", weir_bridge::config::DEFAULTS, &file.bridge)?;
-        let mut host: HostConfig = service("host", weir_host::DEFAULTS, &file.host)?;
+    fn new(file: &Composed) -> Result<Self, ConfigError> {
+        let (mut agent, mut bridge, mut host) = (file.agent()?, file.bridge()?, file.host()?);
         agent.limits.sample_bytes_max = SAMPLE_BYTES_MAX;
         agent.mqtt.outgoing_bytes_max = 3 * 1024 * 1024;
         agent.spool.segment_bytes = 8 * 1024 * 1024;
@@ -218,7 +166,7 @@ mod tests {
     #[test]
     fn only_a_file_that_names_a_server_leaves_the_process() {
         let check = |text: &str, servers: bool| {
-            let file: File = toml::from_str(text).expect(text);
+            let file = Composed::parse(Path::new("a.toml"), text).expect(text);
             assert_eq!(file.names_servers(), servers, "{text}");
         };
         check("", false);
@@ -246,7 +194,7 @@ mod tests {
     /// The defaults of the services meet in MQTT's topics, and those of a run as well.
     #[test]
     fn the_bridge_knows_the_agents_topics() {
-        let mut settings = Settings::new(&File::default()).expect("valid");
+        let mut settings = Settings::new(&Composed::default()).expect("valid");
         for root in ["weir", "demo-1"] {
             settings.separate(root, true);
             let transform = settings.bridge.transform().expect("valid");

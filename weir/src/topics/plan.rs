@@ -11,12 +11,13 @@ const RECORD_BYTES: usize = 64 * 1024;
 /// From this many copies on, a broker can be lost while writing goes on with two.
 const REPLICATION_SAFE: i32 = 3;
 
-const POLICY: &str = "cleanup.policy";
+/// The setting that says how a topic forgets.
+pub(crate) const POLICY: &str = "cleanup.policy";
 const BYTES_MAX: &str = "max.message.bytes";
 const IN_SYNC: &str = "min.insync.replicas";
 
 /// Three copies where there are three brokers; one elsewhere, since two are less available than one.
-pub(super) fn default_replication(brokers: i32) -> i32 {
+pub(crate) fn default_replication(brokers: i32) -> i32 {
     if brokers >= REPLICATION_SAFE { REPLICATION_SAFE } else { 1 }
 }
 
@@ -53,7 +54,7 @@ fn settings(config: &HostConfig, name: &str, replication: i32) -> Vec<(String, S
 }
 
 /// In what a topic is not as it should be; empty if it is.
-pub(super) fn differences(wanted: &NewTopicSpec, found: &TopicState) -> Vec<String> {
+pub(crate) fn differences(wanted: &NewTopicSpec, found: &TopicState) -> Vec<String> {
     let mut differences = Vec::new();
     let mut compare = |what: &str, found: &str, wanted: &str| {
         if !is_as_good(what, found, wanted) {

@@ -1,0 +1,285 @@
+//! Kafka: whether it is reached, whether the topics are there as the roles need them, and what may be read.
+
+use std::collections::BTreeSet;
+
+use weir_events::EventTime;
+use weir_host::HostConfig;
+use weir_kafka::{Admin, Consumer, KafkaConfig, KafkaError, Partitions, Scan, TopicState};
+
+use super::chain;
+use super::finding::Report;
+use super::settings::Settings;
+use crate::topics::{POLICY, default_replication, differences, wanted};
+
+/// The setting that says whose clock stamps the records of a topic.
+const STAMPED_BY: &str = "message.timestamp.type";
+
+/// What Kafka has.
+#[derive(Debug, Default)]
+pub(super) struct Topics {
+    /// The topics of the line that are there.
+    pub(super) found: BTreeSet<String>,
+    /// The newest records that were read.
+    pub(super) newest: Vec<Newest>,
+}
+
+/// The newest record of a topic.
+#[derive(Clone, Debug)]
+pub(super) struct Newest {
+    pub(super) topic: String,
+    pub(super) time: EventTime,
+    /// Whether the broker's clock gave the time, and not the writer's.
+    pub(super) is_brokers: bool,
+}
+
+/// Checks Kafka. Returns what it has, if it was reached.
+pub(super) async fn check(settings: &Settings, report: &mut Report) -> Option<Topics> {
+    let host = &settings.host;
+    if let Some(bridge) = &settings.bridge
+        && bridge.kafka != host.kafka()
+    {
+        reach(&bridge.kafka, &[], "as the bridge", report).await;
+    }
+    let specs = wanted(host, 1, 1);
+    let names: Vec<&str> = specs.iter().map(|spec| &*spec.name).collect();
+    let (admin, brokers, mut found) = reach(&host.kafka(), &names, "as the host", report).await?;
+    if let Err(error) = admin.add_settings(&mut found).await {
+        let next = "permit this user DescribeConfigs on the topics, or compare them as another: weir topics create --check";
+        report.warning("topics", format!("their settings are not known: {}", chain(&error)), next);
+    }
+    check_topics(settings, &admin, brokers, &found, report).await;
+    let found_names: BTreeSet<String> = found.iter().map(|topic| topic.name.clone()).collect();
+    let newest = check_access(host, &found, report).await;
+    Some(Topics { found: found_names, newest })
+}
+
+async fn reach(
+    kafka: &KafkaConfig,
+    names: &[&str],
+    who: &str,
+    report: &mut Report,
+) -> Option<(Admin, i32, Vec<TopicState>)> {
+    let reached = async {
+        let admin = Admin::new(kafka)?;
+        let state = admin.layout(names).await?;
+        Ok::<_, KafkaError>((admin, state))
+    };
+    let address = &kafka.brokers;
+    match reached.await {
+        Ok((admin, state)) => {
+            let brokers = state.brokers;
+            let noun = if brokers == 1 { "broker" } else { "brokers" };
+            report.ok("kafka", format!("{address}: {brokers} {noun}, reached {who}"));
+            Some((admin, brokers, state.topics))
+        }
+        Err(error) => {
+            let (found, next) = match &error {
+                KafkaError::Unreachable { reason, .. } => (
+                    format!("{address}: no broker answers {who}: {reason}"),
+                    "start Kafka, or correct kafka.brokers (--kafka); where brokers want TLS or a user, set [kafka.security]",
+                ),
+                KafkaError::Denied { source, .. } => (
+                    format!(
+                        "{address}: a broker is there and refuses the connection {who}: {source}"
+                    ),
+                    "correct [kafka.security], or what the broker allows this user",
+                ),
+                _ => (chain(&error), "correct the section [kafka]"),
+            };
+            report.failed("kafka", found, next);
+            None
+        }
+    }
+}
+
+/// Checks that the topics are there, and as the roles need them.
+async fn check_topics(
+    settings: &Settings,
+    admin: &Admin,
+    brokers: i32,
+    found: &[TopicState],
+    report: &mut Report,
+) {
+    let (host, line) = (&settings.host, &settings.line);
+    let find = |name: &str| found.iter().find(|topic| topic.name == name);
+    // How many partitions events have was chosen when the topics were made.
+    let partitions = find(&host.topics.measurement).map_or(1, |topic| topic.partitions);
+    let used: BTreeSet<String> = host.topics_used().into_iter().collect();
+    let (mut missing, mut forbidden, mut unused, mut differing) = (vec![], vec![], vec![], vec![]);
+    let specs = wanted(host, partitions, default_replication(brokers));
+    for mut spec in specs.iter().cloned() {
+        let Some(topic) = find(&spec.name) else {
+            match admin.is_forbidden(&spec.name).await {
+                _ if !used.contains(&spec.name) => unused.push(spec.name),
+                Ok(true) => forbidden.push(spec.name),
+                Ok(false) | Err(_) => missing.push(spec.name),
+            }
+            continue;
+        };
+        if topic.settings.is_empty() {
+            spec.settings.clear();
+        }
+        let differences = differences(&spec, topic);
+        if spec.name == host.topics.models
+            && differences.iter().any(|difference| difference.starts_with(POLICY))
+        {
+            let found =
+                format!("{} is not compacted, so versions are deleted with time", spec.name);
+            let next = format!(
+                "kafka-configs.sh --alter --topic {} --add-config {POLICY}=compact",
+                spec.name
+            );
+            report.failed("topics", found, next);
+        } else if !differences.is_empty() {
+            differing.push(format!("{}: {}", spec.name, differences.join(", ")));
+        }
+    }
+    let complete = missing.is_empty() && forbidden.is_empty();
+    if !forbidden.is_empty() {
+        let next = "permit the user Describe, and Read or Write as its roles need; docs/security.md has the rules";
+        report.failed("topics", format!("forbidden to this user: {}", forbidden.join(", ")), next);
+    }
+    if !missing.is_empty() {
+        let next = format!("weir topics create{line}");
+        report.failed("topics", format!("missing: {}", missing.join(", ")), next);
+    }
+    if !unused.is_empty() {
+        let found = format!("not there, or kept from this user: {}", unused.join(", "));
+        report.warning("topics", found, "this host does not use them; the rest of the line does");
+    }
+    if !differing.is_empty() {
+        let next = format!("nothing, if it is meant so; weir topics create --check{line} compares");
+        report.warning("topics", differing.join("; "), next);
+    }
+    if !complete {
+        return;
+    }
+    let count = |topic: &TopicState| {
+        (topic.name.clone(), usize::try_from(topic.partitions).unwrap_or_default())
+    };
+    let counts: Partitions = found.iter().map(count).collect();
+    match host.check_partitions(&counts) {
+        Err(error) => report.failed(
+            "topics",
+            error.to_string(),
+            "a host refuses to start; see docs/operations.md",
+        ),
+        Ok(()) => {
+            let noun = if partitions == 1 { "partition" } else { "partitions" };
+            let there = specs.len() - unused.len();
+            let found =
+                format!("{there} of {} are there; events have {partitions} {noun}", specs.len());
+            report.ok("topics", found);
+        }
+    }
+}
+
+/// Tries to read the newest record of what the roles read, and asks how far their groups are.
+async fn check_access(host: &HostConfig, found: &[TopicState], report: &mut Report) -> Vec<Newest> {
+    let (kafka, groups, models) = (host.kafka(), host.groups(), host.topics.models.clone());
+    let stamped: Vec<(String, bool)> = found
+        .iter()
+        .map(|topic| {
+            let by = topic.settings.get(STAMPED_BY).map(String::as_str);
+            (topic.name.clone(), by == Some("LogAppendTime"))
+        })
+        .collect();
+    let tried = tokio::task::spawn_blocking(move || Tried::of(&kafka, &groups, &models, &stamped));
+    let Tried { newest, empty, refused, behind, failures } = match tried.await {
+        Ok(tried) => tried,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    };
+    if !refused.is_empty() {
+        let next =
+            "permit the user Read on these topics and groups; docs/security.md has the rules";
+        report.failed("access", refused.join("; "), next);
+    }
+    for failure in &failures {
+        report.failed("access", failure, "look at the broker's log");
+    }
+    if refused.is_empty() && failures.is_empty() {
+        let mut found = format!("{} topics were read from, {empty} are empty", newest.len());
+        if !behind.is_empty() {
+            found += &format!("; not yet committed: {}", behind.join(", "));
+        }
+        report.ok("access", found + "; writing is not tried");
+    }
+    newest
+}
+
+/// What became of the attempts to read.
+#[derive(Default)]
+struct Tried {
+    newest: Vec<Newest>,
+    /// How many topics hold nothing, so that nothing can be read.
+    empty: usize,
+    refused: Vec<String>,
+    /// How far groups are behind.
+    behind: Vec<String>,
+    failures: Vec<String>,
+}
+
+impl Tried {
+    /// Blocks.
+    fn of(
+        kafka: &KafkaConfig,
+        groups: &[(String, Vec<String>)],
+        models: &str,
+        stamped: &[(String, bool)],
+    ) -> Self {
+        let mut tried = Self::default();
+        let mut topics: BTreeSet<&str> =
+            groups.iter().flat_map(|(_, topics)| topics).map(String::as_str).collect();
+        topics.insert(models);
+        for (topic, is_brokers) in stamped.iter().filter(|(name, _)| topics.contains(&**name)) {
+            match newest(kafka, topic) {
+                Ok(None) => tried.empty += 1,
+                Ok(Some(time)) => {
+                    let (topic, is_brokers) = (topic.clone(), *is_brokers);
+                    tried.newest.push(Newest { topic, time, is_brokers });
+                }
+                Err(error) => tried.refuse(&error),
+            }
+        }
+        let is_there = |topic: &String| stamped.iter().any(|(name, _)| name == topic);
+        for (group, topics) in groups {
+            let (mut lag, mut known) = (0, false);
+            for topic in topics.iter().filter(|topic| is_there(topic)) {
+                match Consumer::lag(kafka, group, topic) {
+                    Ok(behind) => {
+                        known |= behind.is_some();
+                        lag += behind.unwrap_or(0);
+                    }
+                    Err(error) => tried.refuse(&error),
+                }
+            }
+            if known {
+                tried.behind.push(format!("{group} {lag}"));
+            }
+        }
+        tried
+    }
+
+    fn refuse(&mut self, error: &KafkaError) {
+        let text = match error {
+            KafkaError::TopicForbidden(topic) => format!("this user may not read {topic}"),
+            KafkaError::GroupForbidden(group) => {
+                format!("this user may not join the group {group}")
+            }
+            other => return self.failures.push(chain(other)),
+        };
+        if !self.refused.contains(&text) {
+            self.refused.push(text);
+        }
+    }
+}
+
+/// When the newest record of a topic was written; none if it holds nothing.
+fn newest(kafka: &KafkaConfig, topic: &str) -> Result<Option<EventTime>, KafkaError> {
+    let mut scan = Scan::last(kafka, topic)?;
+    let mut newest = None;
+    while let Some(record) = scan.next()? {
+        newest = newest.max(Some(record.timestamp));
+    }
+    Ok(newest)
+}
