@@ -13,7 +13,8 @@
 #   BRIDGE, HOST, TRAINER   the users, `bridge`, `host` and `trainer` by default
 #
 #   bridge    writes what machines send, and dead letters
-#   host      roles predict and join: reads that and the models, writes predictions and joined rows
+#   host      roles predict and join: reads that and the models, writes predictions and joined rows; and shows the line,
+#             so it reads all topics but the requests
 #   trainer   roles sink, drift and train, and `weir model train`: reads joined rows, writes models
 #
 # Whoever may write `model-request` may ask for another version to serve; give that to the people who decide it.
@@ -53,6 +54,15 @@ allow "$host" Read "$@" \
 allow "$host" Write "$@" \
   --topic "$prediction" --topic "$joined" --topic "$unjoined" \
   --topic "$measurement-dead-letter" --topic "$target-dead-letter" --topic "$prediction-dead-letter"
+
+# The page of a host (http.listen) shows the whole line. If people are to act on it, the host's user may also write
+# "$request": give it that yourself.
+allow "$host" Read "$@" \
+  --topic "$joined" --topic "$unjoined" --topic "$window" --topic "$trigger" --topic "$unrouted" \
+  --topic "$measurement-dead-letter" --topic "$target-dead-letter" --topic "$prediction-dead-letter" \
+  --topic "$joined-dead-letter" --topic "$trigger-dead-letter" --topic "$request-dead-letter" \
+  --group weir-page
+allow "$host" Describe "$@" --topic "$request" --group "$group-sink" --group "$group-drift" --group "$group-train"
 
 allow "$trainer" Read "$@" \
   --topic "$joined" --topic "$trigger" --topic "$request" --topic "$models" \

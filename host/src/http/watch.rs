@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use weir_events::{EventTime, Schema, TopicNames, headers};
-use weir_kafka::{Consumer, ConsumerEvent, Lags, Progress, Record, Start};
+use weir_kafka::{Consumer, ConsumerEvent, KafkaError, Lag, Lags, Progress, Record, Start};
 use weir_registry::{Log, Trust};
 use weir_service::{Clock, Shutdown};
 use weir_view::{Change, Picture, Rates, Seen};
@@ -103,7 +103,7 @@ impl Watch {
         let view = View {
             picture: empty(&config, &schema, &trust),
             stages: Vec::new(),
-            trouble: Some("waiting for Kafka".to_owned()),
+            trouble: Some("waiting for Kafka and its topics (weir topics create)".to_owned()),
             unreadable: 0,
             since: clock.now(),
         };
@@ -235,7 +235,12 @@ impl Watch {
             tracing::debug!(topic = &*record.topic, %error, "record is not shown");
             Change::Nothing
         });
-        let newest = view.picture.results().predictions.last().cloned();
+        let newest = match &change {
+            Change::Joined(_) if self.listeners() > 0 => {
+                view.picture.results().predictions.last().cloned()
+            }
+            _ => None,
+        };
         drop(view);
         match change {
             Change::Nothing | Change::Predicted(..) => {}
@@ -324,10 +329,16 @@ impl Measuring {
     fn look(&mut self) -> Result<Vec<Stage>, String> {
         let mut stages = Vec::with_capacity(self.reads.len());
         for (role, group, topic) in &self.reads {
-            let lag = self.lags.of(group, topic).map_err(|error| error.to_string())?;
-            self.rates.sample(topic, self.began.elapsed(), lag.written.unsigned_abs());
-            let (topic, rate) = (topic.clone(), self.rates.per_second(topic));
-            stages.push(Stage { role: role.name(), topic, lag: lag.lag, rate });
+            let (lag, rate) = match self.lags.of(group, topic) {
+                Ok(Lag { lag, written }) => {
+                    self.rates.sample(topic, self.began.elapsed(), written.unsigned_abs());
+                    (lag, self.rates.per_second(topic))
+                }
+                // What this user may not see is not shown; the rest is.
+                Err(KafkaError::GroupForbidden(_) | KafkaError::TopicForbidden(_)) => (None, None),
+                Err(error) => return Err(error.to_string()),
+            };
+            stages.push(Stage { role: role.name(), topic: topic.clone(), lag, rate });
         }
         Ok(stages)
     }
