@@ -107,13 +107,13 @@ pub enum FitError {
         max: usize,
     },
     /// The guest cannot fit these rows. Another template may.
-    #[error("rows cannot be fitted: {0}")]
+    #[error("rows cannot be fitted")]
     Refused(#[from] Refusal),
     /// The guest failed.
     #[error("template failed")]
     Fault(#[source] Fault),
     /// The guest's report cannot be true.
-    #[error("template reported wrongly: {0}")]
+    #[error("template reported wrongly")]
     Report(#[from] DescriptionError),
     /// The instance could not be written as a component.
     #[error("snapshot failed: {0}")]
