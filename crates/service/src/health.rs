@@ -22,11 +22,13 @@
 
 mod config;
 mod metrics;
+mod names;
 mod notify;
 mod server;
 
 pub use config::HealthConfig;
-pub use metrics::MetricsText;
+pub use metrics::{Durations, MetricsText};
+pub use names::{Kind, Metric};
 pub use notify::supervise;
 pub use server::HealthServer;
 

@@ -28,7 +28,7 @@ impl Vitals for Station {
     fn metrics(&self, out: &mut MetricsText<'_>) {
         let scrapes = self.scrapes.fetch_add(1, Ordering::SeqCst) + 1;
         assert_ne!(scrapes, 13, "bad luck");
-        out.counter("weir_test_scrapes_total", "Scrapes.", scrapes);
+        out.counter(crate::health::Metric::AgentConnections, scrapes);
     }
 }
 
@@ -94,7 +94,9 @@ async fn life_readiness_and_metrics() {
     let (status, head, body) = running.ask("GET", "/metrics").await;
     assert_eq!(status, 200);
     assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
-    assert!(body.ends_with("# TYPE weir_test_scrapes_total counter\nweir_test_scrapes_total 1\n"));
+    assert!(body.ends_with(
+        "# TYPE weir_agent_connections_total counter\nweir_agent_connections_total 1\n"
+    ));
     running.end().await;
 }
 
