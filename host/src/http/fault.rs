@@ -1,11 +1,16 @@
 //! What goes wrong with a request, as RFC 9457 writes it: `application/problem+json`.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{
+    ContentBuilder, Ref, RefOr, Response as ResponseDescription, ResponseBuilder,
+};
+use utoipa::{IntoResponses, ToSchema};
 use weir_view::show;
 
 /// The most of somebody's own text that is repeated to them.
@@ -77,6 +82,50 @@ impl IntoResponse for Fault {
         }
         response
     }
+}
+
+/// How looking at one version fails.
+pub(super) struct Unfound;
+
+/// How asking the trainer fails.
+pub(super) struct Unwritten;
+
+impl IntoResponses for Unfound {
+    fn responses() -> BTreeMap<String, RefOr<ResponseDescription>> {
+        described(&[
+            ("400", "the version is no number"),
+            ("404", "there is no such version, or not its component any more"),
+            ("429", "too many requests"),
+        ])
+    }
+}
+
+impl IntoResponses for Unwritten {
+    fn responses() -> BTreeMap<String, RefOr<ResponseDescription>> {
+        described(&[
+            ("400", "the body, or the version, is not what is asked for"),
+            ("401", "no valid token"),
+            ("403", "a page of another origin, or nobody may write"),
+            ("404", "there is no such version"),
+            ("409", "the trainer is asked for something else"),
+            ("413", "the body is too long"),
+            ("415", "the body is no JSON"),
+            ("422", "the trainer refuses"),
+            ("429", "too many requests, or wrong tokens"),
+            ("503", "Kafka is away"),
+        ])
+    }
+}
+
+fn described(failures: &[(&str, &str)]) -> BTreeMap<String, RefOr<ResponseDescription>> {
+    let failure = |(status, meaning): &(&str, &str)| {
+        let fault = Ref::from_schema_name("Fault");
+        let content = ContentBuilder::new().schema(Some(fault)).build();
+        let response = ResponseBuilder::new().description(*meaning);
+        let response = response.content("application/problem+json", content).build();
+        ((*status).to_owned(), RefOr::T(response))
+    };
+    failures.iter().map(failure).collect()
 }
 
 impl From<QueryRejection> for Fault {

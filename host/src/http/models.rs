@@ -15,7 +15,7 @@ use weir_events::ModelVersion;
 use weir_registry::{Accepted, Action};
 use weir_view::show;
 
-use super::fault::Fault;
+use super::fault::{Fault, Unfound, Unwritten};
 use super::guard::Operator;
 use super::{App, Shared};
 use crate::model::{Answered, Asking, ask};
@@ -58,9 +58,7 @@ pub(super) async fn list(State(app): Shared) -> Json<Value> {
     params(("version" = u64, Path, description = "its number", minimum = 1)),
     responses(
         (status = 200, description = "everything that is known of it", body = Object),
-        (status = 400, description = "no number", content_type = "application/problem+json", body = Fault),
-        (status = 404, description = "no such version", content_type = "application/problem+json", body = Fault),
-        (status = 429, description = "too many requests", content_type = "application/problem+json", body = Fault),
+        Unfound,
     )
 )]
 pub(super) async fn inspect(
@@ -78,9 +76,7 @@ pub(super) async fn inspect(
     params(("version" = u64, Path, description = "its number", minimum = 1)),
     responses(
         (status = 200, description = "the card", content_type = "text/markdown", body = String),
-        (status = 400, description = "no number", content_type = "application/problem+json", body = Fault),
-        (status = 404, description = "no such version", content_type = "application/problem+json", body = Fault),
-        (status = 429, description = "too many requests", content_type = "application/problem+json", body = Fault),
+        Unfound,
     )
 )]
 pub(super) async fn card(
@@ -97,9 +93,7 @@ pub(super) async fn card(
     params(("version" = u64, Path, description = "its number", minimum = 1)),
     responses(
         (status = 200, description = "the component", content_type = "application/wasm", body = Vec<u8>),
-        (status = 400, description = "no number", content_type = "application/problem+json", body = Fault),
-        (status = 404, description = "no such version, or its component is deleted", content_type = "application/problem+json", body = Fault),
-        (status = 429, description = "too many requests", content_type = "application/problem+json", body = Fault),
+        Unfound,
     )
 )]
 pub(super) async fn component(
@@ -190,15 +184,7 @@ impl<T: Default + serde::de::DeserializeOwned> FromRequest<Arc<App>> for Body<T>
     responses(
         (status = 200, description = "done", body = Done),
         (status = 202, description = "asked for, and not answered yet", body = Object),
-        (status = 400, description = "bad body", content_type = "application/problem+json", body = Fault),
-        (status = 401, description = "no valid token", content_type = "application/problem+json", body = Fault),
-        (status = 403, description = "a foreign page, or nobody may write", content_type = "application/problem+json", body = Fault),
-        (status = 409, description = "busy with another request", content_type = "application/problem+json", body = Fault),
-        (status = 413, description = "too long", content_type = "application/problem+json", body = Fault),
-        (status = 415, description = "no JSON", content_type = "application/problem+json", body = Fault),
-        (status = 422, description = "the trainer refuses", content_type = "application/problem+json", body = Fault),
-        (status = 429, description = "too many requests", content_type = "application/problem+json", body = Fault),
-        (status = 503, description = "Kafka is away", content_type = "application/problem+json", body = Fault),
+        Unwritten,
     )
 )]
 pub(super) async fn train(
@@ -217,16 +203,7 @@ pub(super) async fn train(
     responses(
         (status = 200, description = "done", body = Done),
         (status = 202, description = "asked for, and not answered yet", body = Object),
-        (status = 400, description = "bad body, or no number", content_type = "application/problem+json", body = Fault),
-        (status = 401, description = "no valid token", content_type = "application/problem+json", body = Fault),
-        (status = 403, description = "a foreign page, or nobody may write", content_type = "application/problem+json", body = Fault),
-        (status = 404, description = "no such version", content_type = "application/problem+json", body = Fault),
-        (status = 409, description = "busy with another request", content_type = "application/problem+json", body = Fault),
-        (status = 413, description = "too long", content_type = "application/problem+json", body = Fault),
-        (status = 415, description = "no JSON", content_type = "application/problem+json", body = Fault),
-        (status = 422, description = "the trainer refuses", content_type = "application/problem+json", body = Fault),
-        (status = 429, description = "too many requests", content_type = "application/problem+json", body = Fault),
-        (status = 503, description = "Kafka is away", content_type = "application/problem+json", body = Fault),
+        Unwritten,
     )
 )]
 pub(super) async fn promote(
@@ -246,16 +223,7 @@ pub(super) async fn promote(
     responses(
         (status = 200, description = "done", body = Done),
         (status = 202, description = "asked for, and not answered yet", body = Object),
-        (status = 400, description = "bad body", content_type = "application/problem+json", body = Fault),
-        (status = 401, description = "no valid token", content_type = "application/problem+json", body = Fault),
-        (status = 403, description = "a foreign page, or nobody may write", content_type = "application/problem+json", body = Fault),
-        (status = 404, description = "no such version", content_type = "application/problem+json", body = Fault),
-        (status = 409, description = "busy with another request", content_type = "application/problem+json", body = Fault),
-        (status = 413, description = "too long", content_type = "application/problem+json", body = Fault),
-        (status = 415, description = "no JSON", content_type = "application/problem+json", body = Fault),
-        (status = 422, description = "the trainer refuses", content_type = "application/problem+json", body = Fault),
-        (status = 429, description = "too many requests", content_type = "application/problem+json", body = Fault),
-        (status = 503, description = "Kafka is away", content_type = "application/problem+json", body = Fault),
+        Unwritten,
     )
 )]
 pub(super) async fn rollback(
