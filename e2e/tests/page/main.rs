@@ -49,14 +49,13 @@ const CHARTS_SHOWN: &str = "const all = [...document.querySelectorAll('picture i
 #[tokio::test]
 async fn the_page_follows_a_run_and_an_operator_rolls_back() {
     let demo = Demo::start(&["--speed", "20"]);
-    let browser = Browser::start((1280, 1000), false).await;
+    let browser = Browser::start((1280, 1640), false).await;
     browser.open(&demo.url()).await;
     browser.until("live", "return document.getElementById('line').textContent === 'live';").await;
     browser.until("charts", CHARTS_SHOWN).await;
     // Nothing is loaded anew by hand: the page sees the drift and the swap by itself.
     let serving = "return document.querySelector('tr.serving th a')?.textContent";
     browser.until("the retrained version", &format!("{serving} === 'v2';")).await;
-    browser.picture("page.png").await;
     browser
         .until(
             "the whole run",
@@ -92,7 +91,7 @@ async fn the_page_follows_a_run_and_an_operator_rolls_back() {
             "return document.getElementById('act-said').textContent.startsWith('done: v');",
         )
         .await;
-    browser.picture("rollback.png").await;
+    browser.picture("page-rollback.png").await;
     browser.find("#act-close").await.click().await.expect("pressed");
     browser.until("the swap", &format!("{serving} !== {before};")).await;
     let why = browser.script("return document.querySelector('tr.serving').textContent;").await;
