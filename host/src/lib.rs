@@ -17,14 +17,18 @@
 
 mod config;
 mod control;
+mod counters;
+mod lag;
 mod layout;
 pub mod model;
 mod outputs;
 mod roles;
 mod run;
+mod serve;
 pub mod store;
 pub mod training_csv;
 mod trust;
+mod vitals;
 
 pub use config::{
     DEFAULTS, HostConfig, JoinSection, KafkaSection, LimitsSection, ModelsSection,
@@ -32,5 +36,8 @@ pub use config::{
     WindowSection,
 };
 pub use control::Control;
+pub use counters::{Counts, HostCounters};
 pub use roles::id_of;
 pub use run::{open_training_rows, run};
+pub use serve::serve;
+pub use vitals::HostVitals;

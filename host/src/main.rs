@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
-use weir_host::{Control, HostConfig};
-use weir_kafka::Progress;
-use weir_service::{SystemClock, shutdown_on_signals, start};
+use weir_host::HostConfig;
+use weir_service::{shutdown_on_signals, start};
 
 /// Predicts, joins, stores, watches and retrains; what exactly, the configuration says.
 #[derive(Parser, Debug)]
@@ -51,9 +49,7 @@ fn main() -> ExitCode {
             std::io::stdout().write_all(weir_service::config::show(&config)?.as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         }
-        let shutdown = shutdown_on_signals()?;
-        let (clock, control) = (Arc::new(SystemClock), Control::default());
-        weir_host::run(config, clock, Progress::default(), control, shutdown).await?;
+        weir_host::serve(config, shutdown_on_signals()?).await?;
         Ok(ExitCode::SUCCESS)
     })
 }

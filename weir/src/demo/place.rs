@@ -133,6 +133,8 @@ impl Settings {
         // Training rows in a file would outlive the run, and mix with those of the next.
         host.store.path = PathBuf::new();
         host.models.path = PathBuf::new();
+        // The demo tells itself how they are.
+        host.health.listen = String::new();
         if !file.host.contains_key("promotion") {
             host.always_promote();
         }
