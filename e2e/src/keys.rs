@@ -4,8 +4,8 @@ use std::path::Path;
 
 use weir_registry::SecretKey;
 
-/// Sections of a host's settings: it trains, signs and trusts with one key in this folder, every version serves at once, none
-/// is kept on disk, and there is no page: several hosts run on one machine.
+/// Sections of a host's settings: it trains, signs and trusts with one key in this folder, every version serves at once, none is
+/// kept on disk, and it neither shows the line nor tells how it is: several run on one machine.
 ///
 /// # Panics
 /// If the folder cannot be written.
@@ -15,7 +15,7 @@ pub fn original(folder: &Path) -> String {
     std::fs::write(&secret, key.to_pem()).expect("written");
     std::fs::write(&public, key.public().to_pem()).expect("written");
     format!(
-        "[http]\nlisten = \"\"\n[train]\nkey-file = {secret:?}\n[trust]\nkeys = [{public:?}]\n[models]\npath = \"\"\n\
+        "[http]\nlisten = \"\"\n[health]\nlisten = \"\"\n[train]\nkey-file = {secret:?}\n[trust]\nkeys = [{public:?}]\n[models]\npath = \"\"\n\
          [promotion]\npolicy = \"always\"\nshadow-rows = 0\nprobation-rows = 0\n"
     )
 }

@@ -19,14 +19,18 @@ pub mod cli;
 mod config;
 mod control;
 pub mod http;
+mod counters;
+mod lag;
 mod layout;
 pub mod model;
 mod outputs;
 mod roles;
 mod run;
+mod serve;
 pub mod store;
 pub mod training_csv;
 mod trust;
+mod vitals;
 
 pub use config::{
     DEFAULTS, HostConfig, JoinSection, KafkaSection, LimitsSection, ModelsSection,
@@ -34,5 +38,8 @@ pub use config::{
     WindowSection,
 };
 pub use control::Control;
+pub use counters::{Counts, HostCounters};
 pub use roles::id_of;
 pub use run::{open_training_rows, run};
+pub use serve::serve;
+pub use vitals::HostVitals;

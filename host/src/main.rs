@@ -1,13 +1,11 @@
 //! `weir-host`: arguments, configuration, signals; everything else is in the library.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
+use weir_host::HostConfig;
 use weir_host::cli::Arguments;
-use weir_host::{Control, HostConfig};
-use weir_kafka::Progress;
-use weir_service::{SystemClock, shutdown_on_signals, start};
+use weir_service::{shutdown_on_signals, start};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -29,9 +27,7 @@ fn main() -> ExitCode {
             std::io::stdout().write_all(weir_service::config::show(&config)?.as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         }
-        let shutdown = shutdown_on_signals()?;
-        let (clock, control) = (Arc::new(SystemClock), Control::default());
-        weir_host::run(config, clock, Progress::default(), control, shutdown).await?;
+        weir_host::serve(config, shutdown_on_signals()?).await?;
         Ok(ExitCode::SUCCESS)
     })
 }

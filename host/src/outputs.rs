@@ -3,6 +3,7 @@
 use weir_events::{EventId, Key, Rejection, TopicNames, headers};
 use weir_kafka::{Delivery, NewRecord, Producer, Record};
 
+use crate::counters::Letter;
 use crate::roles::id_of;
 
 /// The records written for one batch.
@@ -10,11 +11,12 @@ use crate::roles::id_of;
 pub(crate) struct Outputs<'a> {
     producer: &'a Producer,
     deliveries: Vec<Delivery>,
+    letters: Vec<Letter>,
 }
 
 impl<'a> Outputs<'a> {
     pub(crate) fn new(producer: &'a Producer) -> Self {
-        Self { producer, deliveries: Vec::new() }
+        Self { producer, deliveries: Vec::new(), letters: Vec::new() }
     }
 
     /// Writes a result with the id of the event that it is computed from.
@@ -54,6 +56,7 @@ impl<'a> Outputs<'a> {
         let headers: Vec<_> = owned.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         let kept = record.payload().len().min(Rejection::PAYLOAD_BYTES_MAX);
         let topic = TopicNames::dead_letter(&record.topic);
+        self.letters.push((record.topic.clone(), rejection.reason));
         self.write(&topic, record.key.as_deref(), &record.payload()[..kept], &headers).await
     }
 
@@ -69,14 +72,14 @@ impl<'a> Outputs<'a> {
         Ok(())
     }
 
-    /// Waits until everything is delivered.
+    /// Waits until everything is delivered. Returns the dead letters among it.
     ///
     /// # Errors
     /// If something is not. The batch is then not done: it is read again.
-    pub(crate) async fn settle(self) -> anyhow::Result<()> {
+    pub(crate) async fn settle(self) -> anyhow::Result<Vec<Letter>> {
         for delivery in self.deliveries {
             delivery.await?;
         }
-        Ok(())
+        Ok(self.letters)
     }
 }

@@ -11,7 +11,9 @@ use weir_service::{Clock, Shutdown};
 
 use crate::config::{HostConfig, Role};
 use crate::control::Control;
+use crate::counters::HostCounters;
 use crate::http::{App, HttpServer, Watch};
+use crate::lag;
 use crate::layout;
 use crate::model::{Follower, Trainer};
 use crate::roles::{self, Context};
@@ -19,7 +21,8 @@ use crate::store::{Access, RedbStore, TrainingStore, open_shared};
 
 type Tasks = JoinSet<anyhow::Result<()>>;
 
-/// Runs a host until shutdown. Kafka may be away, and its topics missing: both are waited for.
+/// Runs a host until shutdown. Kafka may be away, and its topics missing: both are waited for. What it does is counted in
+/// `counters`, which are of this run alone.
 ///
 /// # Errors
 /// If it cannot start (wrong settings, a store that cannot be opened), or if the Kafka producer fails for
@@ -29,6 +32,7 @@ pub async fn run(
     clock: Arc<dyn Clock>,
     progress: Progress,
     control: Control,
+    counters: Arc<HostCounters>,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     config.check()?;
@@ -43,6 +47,7 @@ pub async fn run(
     let follower = if config.roles.contains(&Role::Predict) || server.is_some() {
         let (schema, runtime, clock) = (Arc::clone(&schema), runtime.clone(), Arc::clone(&clock));
         let follower = Follower::new(&config, schema, runtime, progress.clone(), clock)?;
+        let follower = follower.counted(Arc::clone(&counters));
         follower.restore().await;
         Some(follower)
     } else {
@@ -71,11 +76,16 @@ pub async fn run(
         () = shutdown.cancelled() => return Ok(()),
     };
     layout::check(&config, &partitions)?;
+    counters.count(|counts| counts.topics_found = true);
     let producer = Producer::new(&config.kafka(), progress.clone())?;
-    let context = Context { config, schema, producer, progress, clock, shutdown };
+    let context = Context { config, schema, producer, progress, clock, counters, shutdown };
     if let Some(watch) = page {
         let shutdown = context.shutdown.clone();
         tasks.spawn(supervise("page", context.clone(), async move || watch.run(&shutdown).await));
+    }
+    if !context.config.health.listen.is_empty() {
+        let looked = context.clone();
+        tasks.spawn(supervise("lag", context.clone(), async move || lag::run(&looked).await));
     }
     start_stateless(&context, follower.as_ref(), &control, &mut tasks);
     start_training(&context, runtime, &mut tasks)?;
@@ -225,6 +235,7 @@ async fn supervise(
         if began.elapsed() > PAUSE_MAX {
             pause = PAUSE_MIN;
         }
+        context.counters.count(|counts| counts.restarted(name));
         tracing::warn!(role = name, error = format!("{error:#}"), retry_in = ?pause, "role failed");
         tokio::select! {
             () = tokio::time::sleep(pause) => {}

@@ -127,6 +127,13 @@ impl Consumer {
             }
         }
         progress.register(name, topics.iter().map(|&(topic, _)| topic));
+        for entry in assignment.elements() {
+            let offset = match entry.offset() {
+                Offset::Offset(offset) => offset,
+                _ => 0,
+            };
+            progress.assigned(name, entry.topic(), entry.partition(), offset);
+        }
         inner.assign(&assignment)?;
         progress.ready(name);
         Self::start(inner, name, progress, false)
@@ -174,6 +181,11 @@ impl Consumer {
         }
         let event = self.events.recv().await;
         self.finishing = matches!(event, Some(ConsumerEvent::Assignment(Assignment::Revoked(_))));
+        if let Some(ConsumerEvent::Assignment(Assignment::Revoked(revoked))) = &event {
+            for Partition { topic, partition } in revoked {
+                self.progress.revoked(&self.name, topic, *partition);
+            }
+        }
         if let Some(ConsumerEvent::Assignment(Assignment::Assigned(assigned))) = &event {
             for (Partition { topic, partition }, resume) in assigned {
                 // librdkafka keeps a pause across rebalances; who reads anew has paused nothing.

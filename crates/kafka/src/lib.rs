@@ -23,6 +23,7 @@ mod reach;
 mod record;
 mod scan;
 mod topics;
+mod watermarks;
 
 pub use admin::{Admin, ClusterState, Creation, NewTopicSpec, TopicState};
 pub use assignment::{Assignment, ConsumerEvent, Resume};
@@ -30,10 +31,11 @@ pub use config::KafkaConfig;
 pub use consumer::Consumer;
 pub use lags::{Lag, Lags};
 pub use producer::{Class, Delivery, DeliveryError, Producer, SendError};
-pub use progress::Progress;
+pub use progress::{Position, Progress};
 pub use record::{NewRecord, Partition, Record};
 pub use scan::{Scan, Start};
 pub use topics::{Partitions, await_topics};
+pub use watermarks::{Span, Watermarks};
 
 /// Why a client could not be made or asked.
 #[derive(Debug, thiserror::Error)]

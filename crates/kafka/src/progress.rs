@@ -22,6 +22,19 @@ struct Ledger {
     readers: HashMap<Arc<str>, HashMap<Arc<str>, Partitions>>,
     /// The readers that have their partitions.
     ready: HashSet<Arc<str>>,
+    /// By reader and topic: the partitions that it has now. What is done stays in `readers` when they are gone.
+    held: HashMap<Arc<str>, HashMap<Arc<str>, HashSet<i32>>>,
+}
+
+/// How far a reader is in a partition that it has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Position {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The number of the partition.
+    pub partition: i32,
+    /// The offset after the last record that is done.
+    pub next: i64,
 }
 
 impl Ledger {
@@ -62,6 +75,7 @@ impl Progress {
         let mut ledger = self.lock();
         let unread = topics.into_iter().map(|topic| (topic.into(), Partitions::new())).collect();
         ledger.readers.insert(reader.into(), unread);
+        ledger.held.remove(reader);
         self.notify(ledger);
     }
 
@@ -71,7 +85,35 @@ impl Progress {
         if let Some(partitions) = ledger.partitions(reader, topic) {
             partitions.insert(partition, offset);
         }
+        let topics = ledger.held.entry(reader.into()).or_default();
+        topics.entry(topic.into()).or_default().insert(partition);
         self.notify(ledger);
+    }
+
+    /// Notes that a reader does not have a partition any more.
+    pub fn revoked(&self, reader: &str, topic: &str, partition: i32) {
+        let mut ledger = self.lock();
+        let topics = ledger.held.get_mut(reader);
+        if let Some(partitions) = topics.and_then(|topics| topics.get_mut(topic)) {
+            partitions.remove(&partition);
+        }
+        self.notify(ledger);
+    }
+
+    /// How far a reader is in every partition that it has now.
+    pub fn positions(&self, reader: &str) -> Vec<Position> {
+        let ledger = self.lock();
+        let (Some(held), Some(done)) = (ledger.held.get(reader), ledger.readers.get(reader)) else {
+            return Vec::new();
+        };
+        let position = |topic: &Arc<str>, partition: i32| {
+            let next = done.get(topic).and_then(|partitions| partitions.get(&partition));
+            Position { topic: Arc::clone(topic), partition, next: next.copied().unwrap_or(0) }
+        };
+        let of = |(topic, partitions): (_, &HashSet<i32>)| {
+            partitions.iter().map(|partition| position(topic, *partition)).collect::<Vec<_>>()
+        };
+        held.iter().flat_map(of).collect()
     }
 
     /// Notes that a reader has its partitions: what is produced from now on it reads at once.
@@ -85,6 +127,7 @@ impl Progress {
     pub fn failed(&self, reader: &str) {
         let mut ledger = self.lock();
         ledger.ready.remove(reader);
+        ledger.held.remove(reader);
         self.notify(ledger);
     }
 
@@ -93,6 +136,7 @@ impl Progress {
         let mut ledger = self.lock();
         ledger.ready.remove(reader);
         ledger.readers.remove(reader);
+        ledger.held.remove(reader);
         self.notify(ledger);
     }
 
@@ -198,6 +242,22 @@ mod tests {
         progress.assigned("b", "x", 0, 1);
         progress.assigned("b", "x", 1, 3);
         assert_eq!(progress.lag_max(), 2);
+    }
+
+    #[test]
+    fn a_position_is_told_as_long_as_the_reader_has_the_partition() {
+        let progress = Progress::default();
+        progress.register("a", ["x"]);
+        assert_eq!(progress.positions("a"), []);
+        progress.assigned("a", "x", 0, 3);
+        progress.done("a", "x", 0, 5);
+        let position = Position { topic: "x".into(), partition: 0, next: 5 };
+        assert_eq!(progress.positions("a"), [position]);
+        progress.revoked("a", "x", 0);
+        assert_eq!(progress.positions("a"), []);
+        progress.assigned("a", "x", 0, 5);
+        progress.failed("a");
+        assert_eq!(progress.positions("a"), []);
     }
 
     #[tokio::test]

@@ -108,6 +108,25 @@ pub enum Refusal {
     Digest(Digest),
 }
 
+impl Refusal {
+    /// Every answer of [`Refusal::reason`].
+    pub const REASONS: [&str; 6] =
+        ["key", "trust", "other-key", "not-newer", "other-than-served", "digest"];
+
+    /// The stable text form of its kind.
+    pub fn reason(&self) -> &'static str {
+        let place = match self {
+            Self::Key(_) => 0,
+            Self::Trust(_) => 1,
+            Self::OtherKey(_) => 2,
+            Self::NotNewer { .. } => 3,
+            Self::OtherThanServed(_) => 4,
+            Self::Digest(_) => 5,
+        };
+        Self::REASONS[place]
+    }
+}
+
 /// The state of one model's versions as the topic tells it.
 #[derive(Debug)]
 pub struct Log {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use weir_events::{Digest, ModelVersion};
 use weir_kafka::{Consumer, ConsumerEvent, KafkaConfig, NewRecord, Producer, Progress, Record};
-use weir_registry::{Accepted, Answer, Envelope, Log, Manifest, RecordKey, SecretKey, Trust};
+use weir_registry::{
+    Accepted, Answer, Envelope, Log, Manifest, RecordKey, Refusal, SecretKey, Trust,
+};
 use weir_service::crash_point;
 
 /// The versions of one model, read up to some moment.
@@ -202,7 +204,7 @@ impl Catalog {
         match self.reader.next().await {
             Some(ConsumerEvent::Records(records)) => {
                 for record in &records {
-                    if let Some(version) = apply(&mut self.log, record) {
+                    if let Ok(Some(version)) = apply(&mut self.log, record) {
                         accepted(&version);
                     }
                 }
@@ -218,13 +220,12 @@ impl Catalog {
     }
 }
 
-/// Applies a record to a log; what does not fit is told and passed over.
-pub(super) fn apply(log: &mut Log, record: &Record) -> Option<Accepted> {
+/// Applies a record to a log. What does not fit is told, and is to be passed over.
+pub(super) fn apply(log: &mut Log, record: &Record) -> Result<Option<Accepted>, Refusal> {
     let key = record.key_text().unwrap_or_default();
-    log.apply(key, record.payload.as_deref()).unwrap_or_else(|refusal| {
+    log.apply(key, record.payload.as_deref()).inspect_err(|refusal| {
         let offset = record.position.offset;
-        tracing::error!(error = %Chain(&refusal), offset, "record of the models topic is refused");
-        None
+        tracing::error!(error = %Chain(refusal), offset, "record of the models topic is refused");
     })
 }
 

@@ -5,11 +5,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::sync::watch;
-use weir_events::{ModelRef, Schema};
+use weir_events::{EventTime, ModelRef, Schema};
 use weir_kafka::{Consumer, ConsumerEvent, KafkaConfig, Progress};
 use weir_registry::{Accepted, Floor, Log, Manifest, Stage, Trust};
 use weir_runtime::{Runtime, Slot};
@@ -19,6 +20,7 @@ use super::candidate;
 use super::catalog::{Chain, apply};
 use super::disk::Disk;
 use crate::config::HostConfig;
+use crate::counters::HostCounters;
 
 /// How often to look whether the version in service has expired.
 const EXPIRY_LOOK: Duration = Duration::from_secs(60);
@@ -34,6 +36,8 @@ pub struct Active {
     pub model: ModelRef,
     /// The code of each level that it knows; empty for a model without factor.
     pub codes: HashMap<Box<str>, u32>,
+    /// When it expires, if it does.
+    pub expires: Option<EventTime>,
 }
 
 /// Holds the model in service, and tells when there is one. Cheap to clone.
@@ -44,13 +48,15 @@ pub struct ModelSlot {
     ready: watch::Sender<bool>,
     /// Whether all that had been published is known, so that what serves is not long out of service.
     current: watch::Sender<bool>,
+    /// Versions that were put into service, and those that failed in it.
+    changes: Arc<[AtomicU64; 2]>,
 }
 
 impl Default for ModelSlot {
     fn default() -> Self {
         let shadow = Arc::new(Slot::empty());
         let [ready, current] = [watch::Sender::new(false), watch::Sender::new(false)];
-        Self { slot: Arc::new(Slot::empty()), shadow, ready, current }
+        Self { slot: Arc::new(Slot::empty()), shadow, ready, current, changes: Arc::default() }
     }
 }
 
@@ -76,6 +82,17 @@ impl ModelSlot {
         tokio::join!(wait(&self.ready), wait(&self.current));
     }
 
+    /// Whether both is so.
+    pub fn is_current(&self) -> bool {
+        *self.ready.borrow() && *self.current.borrow()
+    }
+
+    /// How many versions were put into service, and how many failed there and were taken out again.
+    pub fn changes(&self) -> (u64, u64) {
+        let [served, demoted] = &*self.changes;
+        (served.load(Ordering::Relaxed), demoted.load(Ordering::Relaxed))
+    }
+
     /// The version that serves.
     pub fn version(&self) -> Option<ModelRef> {
         self.slot.load().map(|active| active.tag.model)
@@ -86,6 +103,7 @@ impl ModelSlot {
         let replaced = self.slot.replace(failed);
         if replaced {
             self.shadow.clear();
+            self.changes[1].fetch_add(1, Ordering::Relaxed);
             let (failed, serves) = (failed.tag.model.version.0, self.version());
             let serves = serves.map(|serves| serves.version.0);
             tracing::error!(model.version = failed, serves, "model is taken out of service");
@@ -97,6 +115,7 @@ impl ModelSlot {
         // Never beside itself.
         self.shadow.clear();
         self.slot.store(Arc::new(active(manifest, model)));
+        self.changes[0].fetch_add(1, Ordering::Relaxed);
         self.ready.send_replace(true);
     }
 }
@@ -110,7 +129,7 @@ async fn wait(told: &watch::Sender<bool>) {
 fn active(manifest: &Manifest, model: weir_runtime::Model) -> weir_runtime::Active<Active> {
     let levels = &model.description().levels;
     let codes = levels.iter().zip(0..).map(|(level, code)| (level.as_str().into(), code)).collect();
-    let tag = Active { model: manifest.model_ref(), codes };
+    let tag = Active { model: manifest.model_ref(), codes, expires: manifest.expires };
     weir_runtime::Active { model, tag }
 }
 
@@ -127,6 +146,7 @@ pub struct Follower {
     clock: Arc<dyn Clock>,
     disk: Disk,
     slot: ModelSlot,
+    counters: Arc<HostCounters>,
 }
 
 impl Follower {
@@ -154,7 +174,15 @@ impl Follower {
             clock,
             disk,
             slot: ModelSlot::default(),
+            counters: Arc::default(),
         })
+    }
+
+    /// Counts what it does here, and shows its slot there.
+    #[must_use]
+    pub fn counted(self, counters: Arc<HostCounters>) -> Self {
+        counters.set_slot(&self.slot);
+        Self { counters, ..self }
     }
 
     /// Where it puts the model.
@@ -211,7 +239,12 @@ impl Follower {
                 None => bail!("follow the models: the reader has ended"),
             };
             let now = self.clock.now();
-            candidates.extend(records.iter().filter_map(|record| apply(&mut log, record)));
+            for record in &records {
+                match apply(&mut log, record) {
+                    Ok(version) => candidates.extend(version),
+                    Err(refusal) => self.counters.count(|counts| counts.refused(&refusal)),
+                }
+            }
             candidates.retain(|version: &Accepted| version.manifest.stage == Stage::Champion);
             candidates.drain(..candidates.len().saturating_sub(CANDIDATES_MAX));
             let Some(last) = records.last() else { continue };
@@ -230,6 +263,7 @@ impl Follower {
                         model.version = version.manifest.version.0, error = %Chain(&refusal),
                         "version must not serve"
                     );
+                    self.counters.count(|counts| counts.refused(&refusal));
                 } else if self.take(&version, true).await {
                     candidates.clear();
                 }
@@ -263,6 +297,7 @@ impl Follower {
             }
             Err(error) => {
                 tracing::error!(model.version = version, error, "model beside is unfit");
+                self.counters.count(|counts| counts.models_unfit += 1);
             }
         }
     }
@@ -292,6 +327,7 @@ impl Follower {
                     model.version = number, model.digest = %digest, error,
                     "model is unfit and does not serve; the one before it stays"
                 );
+                self.counters.count(|counts| counts.models_unfit += 1);
                 false
             }
         }

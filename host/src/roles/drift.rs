@@ -18,6 +18,7 @@ use weir_stream::{
 
 use super::{Context, Input, Work, stands_by};
 use crate::config::Role;
+use crate::counters::Verdicts;
 use crate::outputs::Outputs;
 
 pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
@@ -108,6 +109,7 @@ impl<'a> Watcher<'a> {
     async fn batch(&mut self, input: &Input, records: &[Record]) -> anyhow::Result<()> {
         let mut outputs = Outputs::new(&self.context.producer);
         let (mut touched, now) = (BTreeSet::new(), self.began.elapsed());
+        let mut verdicts = Verdicts::default();
         for record in records {
             let position = record.position;
             let Some(read) = self.partitions.get_mut(&position.partition) else { continue };
@@ -117,7 +119,7 @@ impl<'a> Watcher<'a> {
             // A row that cannot be read is the sink's dead letter: one is enough.
             let Ok(row) = self.context.schema.decode_joined(record.payload()) else { continue };
             for output in self.detectors.observe(position, &row) {
-                write(self.context, &mut outputs, output).await?;
+                write(self.context, &mut outputs, &mut verdicts, output).await?;
             }
         }
         crash_point("drift-written");
@@ -127,6 +129,10 @@ impl<'a> Watcher<'a> {
             self.mark(input, partition);
         }
         self.pause(input);
+        self.context.counters.count(|counts| {
+            counts.done(Role::Drift, records, &[]);
+            counts.advised(verdicts);
+        });
         crash_point("drift-done");
         Ok(())
     }
@@ -171,6 +177,7 @@ impl<'a> Watcher<'a> {
             self.idle.caught_up(partition, caught_up, now);
         }
         let mut outputs = Outputs::new(&self.context.producer);
+        let mut verdicts = Verdicts::default();
         for (partition, is_idle) in self.idle.changes(now) {
             if is_idle {
                 tracing::info!(
@@ -179,10 +186,11 @@ impl<'a> Watcher<'a> {
                 );
             }
             for output in self.detectors.set_idle(partition, is_idle) {
-                write(self.context, &mut outputs, output).await?;
+                write(self.context, &mut outputs, &mut verdicts, output).await?;
             }
         }
         outputs.settle().await?;
+        self.context.counters.count(|counts| counts.advised(verdicts));
         // A window that closes holds no offset any more. And Kafka forgets what was committed for a partition that has no
         // rows for long, since this group does not subscribe to its topic.
         for &partition in self.partitions.keys() {
@@ -196,6 +204,7 @@ impl<'a> Watcher<'a> {
 async fn write(
     context: &Context,
     outputs: &mut Outputs<'_>,
+    verdicts: &mut Verdicts,
     output: DetectorOutput,
 ) -> anyhow::Result<()> {
     match output {
@@ -204,11 +213,14 @@ async fn write(
                 start = %window.start, rows = window.rows, mean_error = window.mean_error,
                 triggered = window.triggered, "window closed"
             );
+            verdicts.windows[usize::from(window.triggered)] += 1;
+            verdicts.window_error = Some(window.mean_error);
             let key = window.start.to_string();
             outputs.result(&context.topics().window, &key, &window.encode()).await
         }
         DetectorOutput::Trigger(trigger) => {
             tracing::info!(trigger = trigger.id, rows = trigger.rows, "retraining is asked for");
+            *verdicts.triggers.entry(trigger.detector.clone()).or_default() += 1;
             let payload = context.schema.encode_trigger(&trigger);
             outputs.result(&context.topics().trigger, &trigger.id, &payload).await
         }
@@ -218,6 +230,7 @@ async fn write(
                 %served, compared.served_error, %shadow, compared.shadow_error, compared.rows,
                 "versions are compared"
             );
+            verdicts.comparisons += 1;
             let request = Request {
                 // The same when the rows are read again.
                 id: format!("{}/{served}/{shadow}", Comparison::NAME),

@@ -8,15 +8,17 @@ use std::sync::Arc;
 use weir_events::{EventKind, Rejection, Side, Source, UnjoinedReason};
 use weir_kafka::{Assignment, Record};
 use weir_service::crash_point;
-use weir_stream::{Join, JoinOutput};
+use weir_stream::{Join, JoinCounts, JoinOutput};
 
 use super::{Context, Input, Work, id_of};
 use crate::config::Role;
 use crate::control::Control;
+use crate::counters::JoinTally;
 use crate::outputs::Outputs;
 
 pub(crate) async fn run(context: &Context, control: &Control) -> anyhow::Result<()> {
     let topics = [context.topics().prediction.as_str(), context.topics().target.as_str()];
+    context.counters.count(|counts| counts.joins_given_up());
     let mut joiner = Joiner::new(context);
     let mut input = context.consume(Role::Join, &topics)?;
     loop {
@@ -53,12 +55,14 @@ struct Partition {
 struct Joiner<'a> {
     context: &'a Context,
     partitions: HashMap<i32, Partition>,
+    /// What became of the events of partitions that are another's now.
+    gone: JoinTally,
     finished: bool,
 }
 
 impl<'a> Joiner<'a> {
     fn new(context: &'a Context) -> Self {
-        Self { context, partitions: HashMap::new(), finished: false }
+        Self { context, partitions: HashMap::new(), gone: JoinTally::default(), finished: false }
     }
 
     fn assign(&mut self, assignment: Assignment) {
@@ -73,8 +77,13 @@ impl<'a> Joiner<'a> {
             }
             Assignment::Revoked(revoked) => {
                 for partition in revoked {
-                    self.partitions.remove(&partition.partition);
+                    if let Some(Partition { join, .. }) =
+                        self.partitions.remove(&partition.partition)
+                    {
+                        self.gone = self.gone.plus(tally([join.counts()]).given_up());
+                    }
                 }
+                self.context.counters.count(|counts| counts.joins(self.tally()));
             }
         }
     }
@@ -100,11 +109,15 @@ impl<'a> Joiner<'a> {
             }
         }
         crash_point("join-written");
-        outputs.settle().await?;
+        let letters = outputs.settle().await?;
         crash_point("join-delivered");
         for partition in touched {
             self.mark(input, partition);
         }
+        self.context.counters.count(|counts| {
+            counts.done(Role::Join, records, &letters);
+            counts.joins(self.tally());
+        });
         crash_point("join-done");
         Ok(())
     }
@@ -151,8 +164,21 @@ impl<'a> Joiner<'a> {
         for partition in self.partitions.values_mut() {
             write(self.context, &mut outputs, partition.join.finish()).await?;
         }
-        outputs.settle().await
+        outputs.settle().await?;
+        self.context.counters.count(|counts| counts.joins(self.tally()));
+        Ok(())
     }
+
+    /// What became of all events.
+    fn tally(&self) -> JoinTally {
+        self.gone.plus(tally(self.partitions.values().map(|partition| partition.join.counts())))
+    }
+}
+
+fn tally(joins: impl IntoIterator<Item = JoinCounts>) -> JoinTally {
+    let mut tally = JoinTally::default();
+    joins.into_iter().for_each(|join| tally.add(join));
+    tally
 }
 
 async fn write(

@@ -18,6 +18,7 @@ use weir_kafka::{
 use weir_service::{Clock, Shutdown};
 
 use crate::config::{HostConfig, Role};
+use crate::counters::HostCounters;
 
 /// What every role is given.
 #[derive(Clone, Debug)]
@@ -27,6 +28,7 @@ pub(crate) struct Context {
     pub(crate) producer: Producer,
     pub(crate) progress: Progress,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) counters: Arc<HostCounters>,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -76,6 +78,47 @@ pub(crate) fn topics(roles: &BTreeSet<Role>, names: &TopicNames) -> Vec<String> 
         }
     }
     topics.into_iter().collect()
+}
+
+/// A topic that this host reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    /// For people: the role's name, or that models are followed.
+    pub(crate) name: &'static str,
+    pub(crate) role: Option<Role>,
+    /// The name in the ledger of the process.
+    pub(crate) reader: String,
+    pub(crate) topic: String,
+    /// Whether what cannot be read is set aside.
+    pub(crate) sets_aside: bool,
+}
+
+/// Everything that a host with these settings reads.
+pub(crate) fn reads(config: &HostConfig) -> Vec<Reading> {
+    let names = &config.topics;
+    let of = |role| match role {
+        Role::Predict => vec![&names.measurement],
+        Role::Join => vec![&names.prediction, &names.target],
+        Role::Sink | Role::Drift => vec![&names.joined],
+        Role::Train => vec![&names.trigger, &names.request],
+    };
+    let mut reads = Vec::new();
+    for &role in &config.roles {
+        let (name, reader) = (role.name(), config.group(role.name()));
+        reads.extend(of(role).into_iter().map(|topic| Reading {
+            name,
+            role: Some(role),
+            reader: reader.clone(),
+            topic: topic.clone(),
+            // A row that the watcher cannot read is the sink's dead letter.
+            sets_aside: role != Role::Drift,
+        }));
+    }
+    if config.roles.contains(&Role::Predict) {
+        let (reader, topic) = (crate::model::FOLLOWER.to_owned(), names.models.clone());
+        reads.push(Reading { name: "models", role: None, reader, topic, sets_aside: false });
+    }
+    reads
 }
 
 /// Tells that another member of the group does the work, and whether that is so.

@@ -3,6 +3,8 @@
 //! A measurement is never lost to a model: if the component fails or does not know the level, the
 //! prediction says so and has no number.
 
+use std::time::{Duration, Instant};
+
 use weir_events::{EventKind, Measurement, Missing, ModelRef, Outcome, Prediction, Shadow, Source};
 use weir_kafka::Record;
 use weir_runtime::{Predictions, Worker};
@@ -25,6 +27,7 @@ pub(crate) async fn run(context: &Context, slot: &ModelSlot) -> anyhow::Result<(
         serving: Worker::new(slot.slot().clone()),
         shadow: Worker::new(slot.shadow().clone()),
         shadow_failures: 0,
+        took: Vec::new(),
     };
     let mut input = context.consume(Role::Predict, &[&context.topics().measurement])?;
     while let Some(work) = input.next().await? {
@@ -66,15 +69,21 @@ async fn batch(
             Err(rejection) => outputs.dead_letter(record, &rejection).await?,
         }
     }
-    for prediction in predict(slot, workers, measurements) {
-        let payload = context.schema.encode_prediction(&prediction);
+    let predictions = predict(slot, workers, measurements);
+    for prediction in &predictions {
+        let payload = context.schema.encode_prediction(prediction);
         let Measurement { id, key, .. } = &prediction.measurement;
         outputs.event(&context.topics().prediction, key, *id, &payload).await?;
         crash_point("predict-written");
     }
-    outputs.settle().await?;
+    let letters = outputs.settle().await?;
     crash_point("predict-delivered");
     input.done(records);
+    context.counters.count(|counts| {
+        counts.done(Role::Predict, records, &letters);
+        predictions.iter().for_each(|prediction| counts.predicted(prediction.outcome));
+        workers.took.drain(..).for_each(|took| counts.prediction_took.add(took));
+    });
     crash_point("predict-done");
     Ok(())
 }
@@ -85,6 +94,8 @@ struct Workers {
     shadow: Worker<Active>,
     /// Batches on end that the one beside has failed.
     shadow_failures: u32,
+    /// How long each call of the one that serves took, since it was counted last.
+    took: Vec<Duration>,
 }
 
 /// Predicts the batch with whatever model serves now, and with the one beside it.
@@ -93,7 +104,7 @@ fn predict(
     workers: &mut Workers,
     measurements: Vec<Measurement>,
 ) -> Vec<Prediction> {
-    let (model, outcomes) = answer(slot, &mut workers.serving, &measurements);
+    let (model, outcomes) = answer(slot, &mut workers.serving, &mut workers.took, &measurements);
     let mut shadows = shadows(slot, workers, &measurements).into_iter();
     let predictions = measurements.into_iter().zip(outcomes);
     let prediction = |(measurement, outcome)| {
@@ -108,6 +119,7 @@ fn predict(
 fn answer(
     slot: &ModelSlot,
     worker: &mut Worker<Active>,
+    took: &mut Vec<Duration>,
     measurements: &[Measurement],
 ) -> (ModelRef, Vec<Outcome>) {
     let mut failures = 0;
@@ -116,7 +128,10 @@ fn answer(
         let active = serving.active().clone();
         let (features, codes) = columns(&inputs(measurements), &active.tag);
         let model = active.tag.model;
-        let error = match serving.predict(&features, &codes) {
+        let began = Instant::now();
+        let answered = serving.predict(&features, &codes);
+        took.push(began.elapsed());
+        let error = match answered {
             Ok(predictions) => return (model, outcomes(&predictions)),
             Err(error) => error,
         };

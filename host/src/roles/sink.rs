@@ -44,8 +44,13 @@ pub(crate) async fn run(context: &Context, store: &Arc<dyn TrainingStore>) -> an
             tracing::debug!(repeated = read - new, "rows were stored before");
         }
         crash_point("sink-stored");
-        outputs.settle().await?;
+        let letters = outputs.settle().await?;
         input.done(&records);
+        context.counters.count(|counts| {
+            counts.done(Role::Sink, &records, &letters);
+            counts.rows_stored += new;
+            counts.rows_repeated += read - new;
+        });
         crash_point("sink-done");
     }
     input.consumer.close().await;

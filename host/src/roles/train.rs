@@ -7,15 +7,17 @@
 //! Only this role signs; what others want done with versions they ask for.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_events::{EventTime, RowPosition, Trigger};
 use weir_kafka::{Assignment, Record};
 use weir_registry::{Action, Answer, Cause, CauseKind, Decision, Manifest, Request, Stage};
+use weir_runtime::FitError;
 use weir_service::crash_point;
 
 use super::{Context, Input, Work, stands_by};
 use crate::config::Role;
+use crate::counters::{self, Training};
 use crate::model::{Catalog, Division, Trainer, compare};
 use crate::outputs::Outputs;
 use crate::store::{RowOrder, TrainingStore};
@@ -109,12 +111,14 @@ impl Trains<'_> {
                 done = done => done?,
                 () = context.shutdown.cancelled() => return Ok(false),
             };
-            outputs.settle().await?;
+            let letters = outputs.settle().await?;
             if done == Done::ByTheNext {
                 break;
             }
             crash_point("train-published");
-            input.done(std::slice::from_ref::<Record>(record));
+            let records = std::slice::from_ref::<Record>(record);
+            input.done(records);
+            context.counters.count(|counts| counts.done(Role::Train, records, &letters));
         }
         Ok(true)
     }
@@ -140,6 +144,7 @@ impl Trains<'_> {
             Waited::TooLong => {
                 let (trigger, row) = (&trigger.id, trigger.closed_by);
                 tracing::error!(trigger, %row, "row was not stored in time; no retraining");
+                self.trained(Training::RowNotStored);
                 return Ok(Done::Here);
             }
         }
@@ -197,8 +202,19 @@ impl Trains<'_> {
                 (None, Some(reason))
             }
         };
+        let result = match (version, &refused) {
+            (_, Some(_)) => counters::Request::Refused,
+            (Some(_), None) => counters::Request::Published,
+            (None, None) => counters::Request::Nothing,
+        };
         let answer = Answer { id: request.id, version, refused };
-        self.catalog.answer(&answer).await.map(|()| Done::Here)
+        self.catalog.answer(&answer).await?;
+        self.context.counters.count(|counts| counts.answered(result));
+        Ok(Done::Here)
+    }
+
+    fn trained(&self, result: Training) {
+        self.context.counters.count(|counts| counts.trained(result));
     }
 
     /// The version that comes of a request, or why there is none.
@@ -253,6 +269,7 @@ impl Trains<'_> {
         last: RowOrder,
         cause: Cause,
     ) -> anyhow::Result<Result<Arc<Manifest>, NoVersion>> {
+        let began = Instant::now();
         let rows = Division::of(&self.context.config).read(&**self.store, last).await?;
         let champion = self.catalog.log().champion().cloned();
         let (trainer, config) = (self.trainer.clone(), Arc::clone(&self.context.config));
@@ -263,7 +280,10 @@ impl Trains<'_> {
         });
         let (trained, rows, hold_out) = match fit.await? {
             Ok(fitted) => fitted,
-            Err(error) => return Ok(Err(NoVersion::Refused(format!("{error:#}")))),
+            Err(error) => {
+                self.trained(failure(&error));
+                return Ok(Err(NoVersion::Refused(format!("{error:#}"))));
+            }
         };
         if input.is_asked_back() {
             return Ok(Err(NoVersion::AskedBack));
@@ -281,7 +301,12 @@ impl Trains<'_> {
         manifest.rows.times = rows.times;
         manifest.rows.selection = Some(rows.selection);
         crash_point("train-fitted");
-        self.publish(trained.model.bytes(), manifest).await.map(Ok)
+        let published = self.publish(trained.model.bytes(), manifest).await?;
+        self.context.counters.count(|counts| {
+            counts.trained(Training::Published(published.stage));
+            counts.training_took = Some(began.elapsed());
+        });
+        Ok(Ok(published))
     }
 
     async fn publish(
@@ -308,5 +333,13 @@ impl Trains<'_> {
         );
         self.catalog.forget(train.keep_versions).await?;
         Ok(published)
+    }
+}
+
+/// Whether it is the rows' fault that there is no version.
+fn failure(error: &anyhow::Error) -> Training {
+    match error.chain().find_map(|cause| cause.downcast_ref::<FitError>()) {
+        Some(FitError::Refused(_) | FitError::TooManyRows { .. }) => Training::Unfittable,
+        _ => Training::Failed,
     }
 }

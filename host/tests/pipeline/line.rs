@@ -13,7 +13,7 @@ use weir_events::{EventId, EventTime, Joined, Prediction, Schema, Trigger, heade
 use weir_events::{Unjoined, UnjoinedReason, WindowClosed};
 use weir_host::model::{Catalog, Row, Trained, Trainer};
 use weir_host::store::{RedbStore, TrainingStore};
-use weir_host::{Control, HostConfig};
+use weir_host::{Control, HostConfig, HostCounters};
 use weir_kafka::{Consumer, ConsumerEvent, NewRecord, Producer, Progress, Record};
 use weir_registry::{Cause, Log, Manifest, SecretKey};
 use weir_runtime::Runtime;
@@ -68,6 +68,7 @@ impl Line {
         config.kafka.settings = EmbeddedKafka::settings();
         config.store.path = folder.path().join("training.redb");
         config.models.path = PathBuf::new();
+        config.health.listen = String::new();
         config.always_promote();
         let key = signing_key();
         let (secret, public) = (folder.path().join("key.pem"), folder.path().join("key.pub"));
@@ -91,14 +92,16 @@ impl Line {
     /// Starts a host with settings of its own.
     pub(crate) fn host_of(&self, config: HostConfig) -> Host {
         let (control, shutdown) = (Control::default(), Shutdown::new());
+        let counters = Arc::new(HostCounters::default());
         let task = tokio::spawn(weir_host::run(
             config,
             Arc::new(EventClock::new(now())),
             self.progress.clone(),
             control.clone(),
+            Arc::clone(&counters),
             shutdown.clone(),
         ));
-        Host { control, shutdown, task }
+        Host { control, shutdown, task, counters }
     }
 
     /// Waits until every role of the host has its partitions.
@@ -285,6 +288,7 @@ pub(crate) struct Outcome {
 
 pub(crate) struct Host {
     pub(crate) control: Control,
+    pub(crate) counters: Arc<HostCounters>,
     shutdown: Shutdown,
     task: JoinHandle<anyhow::Result<()>>,
 }

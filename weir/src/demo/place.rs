@@ -116,6 +116,8 @@ impl Settings {
         host.store.path = PathBuf::new();
         host.models.path = PathBuf::new();
         host.http.listen = String::new();
+        // The demo tells itself how they are.
+        host.health.listen = String::new();
         if !file.host.contains_key("promotion") {
             host.always_promote();
         }

@@ -127,6 +127,7 @@ impl Stack {
             clock,
             self.progress.clone(),
             self.control.clone(),
+            Arc::default(),
             self.shutdown.clone(),
         ));
     }

@@ -205,7 +205,9 @@ mod tests {
             out.counters(Metric::BridgeMessagesDeadLettered, rows);
             out.gauges(Metric::BridgeSenders, [(["a"], -0.25)]);
             let mut durations = Durations::default();
-            [1, 2_000, 2_000_000].map(|micros| durations.add(Duration::from_micros(micros)));
+            for micros in [1, 2_000, 2_000_000] {
+                durations.add(Duration::from_micros(micros));
+            }
             out.durations(Metric::HostPredictionSeconds, &durations);
         });
         let expected = "\

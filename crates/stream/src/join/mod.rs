@@ -140,6 +140,19 @@ pub struct SideCounts {
     pub pending: u64,
 }
 
+impl std::ops::AddAssign for SideCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.received += other.received;
+        self.joined += other.joined;
+        self.unmatched += other.unmatched;
+        self.late += other.late;
+        self.duplicate += other.duplicate;
+        self.superseded += other.superseded;
+        self.reread += other.reread;
+        self.pending += other.pending;
+    }
+}
+
 /// What became of the events of both sides, since this [`Join`] was made.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct JoinCounts {
