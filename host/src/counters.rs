@@ -136,16 +136,19 @@ pub(crate) enum Training {
     Failed,
     /// The row that caused it did not come to the store in time.
     RowNotStored,
+    /// A challenger is compared first.
+    Awaited,
 }
 
 impl Training {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Published(Stage::Champion),
         Self::Published(Stage::Challenger),
         Self::Published(Stage::Refused),
         Self::Unfittable,
         Self::Failed,
         Self::RowNotStored,
+        Self::Awaited,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -154,6 +157,7 @@ impl Training {
             Self::Unfittable => "unfittable-rows",
             Self::Failed => "failed",
             Self::RowNotStored => "row-not-stored",
+            Self::Awaited => "awaited",
         }
     }
 }

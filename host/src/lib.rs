@@ -18,8 +18,8 @@
 pub mod cli;
 mod config;
 mod control;
-pub mod http;
 mod counters;
+pub mod http;
 mod lag;
 mod layout;
 pub mod model;

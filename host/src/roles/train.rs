@@ -136,6 +136,7 @@ impl Trains<'_> {
                 challenger,
                 "a challenger is compared; no retraining"
             );
+            self.trained(Training::Awaited);
             return Ok(Done::Here);
         }
         match self.stored(input, trigger).await? {

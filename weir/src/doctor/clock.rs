@@ -10,7 +10,7 @@ use weir_service::{Clock as _, SystemClock};
 
 use super::finding::Report;
 use super::kafka::{Newest, Topics};
-use crate::show;
+use weir_view::show;
 
 const NEXT: &str = "have both machines set their clocks by NTP; timedatectl shows whether one does";
 

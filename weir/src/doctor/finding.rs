@@ -6,8 +6,8 @@ use anstyle::Style;
 use serde::Serialize;
 
 use crate::output;
-use crate::show;
 use crate::style::{BAD, FAINT, FINE, WARNING};
+use weir_view::show;
 
 /// The most characters of a finding: brokers may say much.
 const TEXT_MAX: usize = 600;

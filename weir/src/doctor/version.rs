@@ -8,7 +8,7 @@ use super::finding::Report;
 use super::kafka::Topics;
 use super::settings::Settings;
 use crate::model::source::{Signature, open, strict};
-use crate::show;
+use weir_view::show;
 
 /// How long to read the topic of models.
 const PATIENCE: Duration = Duration::from_secs(30);

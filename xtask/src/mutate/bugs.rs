@@ -141,10 +141,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "given-back-unfinished",
         file: "crates/kafka/src/poll.rs",
-        change: (
-            "let is_finished = !self.revocations.is_open();",
-            "let is_finished = true;",
-        ),
+        change: ("let is_finished = !self.revocations.is_open();", "let is_finished = true;"),
         test: &["", "--test", "real", "groups::"],
         needs_kafka: true,
     },
