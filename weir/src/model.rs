@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
+use serde_json::json;
 use weir_host::model::{Trained, Trainer};
 use weir_host::{HostConfig, training_csv};
 use weir_registry::{Action as Wanted, Manifest, Trust};
@@ -75,11 +76,17 @@ Examples:
         /// Do nothing if there is a version already: for set-ups that may run again.
         #[arg(long, conflicts_with = "out")]
         if_none: bool,
+        /// Print the manifest.
+        #[arg(long)]
+        json: bool,
     },
     /// Show what a component file is: schema, levels, coefficients.
     Show {
         /// The component.
         file: PathBuf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Show all versions.
     List {
@@ -99,6 +106,9 @@ Examples:
         /// How.
         #[arg(long, value_enum, default_value_t)]
         form: look::Form,
+        /// The same as --form json.
+        #[arg(long, conflicts_with = "form")]
+        json: bool,
     },
     /// Show what is different between two versions.
     Diff {
@@ -118,6 +128,9 @@ Examples:
         version: Option<String>,
         #[command(flatten)]
         source: Source,
+        /// Print one JSON object for each version.
+        #[arg(long)]
+        json: bool,
     },
     /// Put a version into service that waits or was refused.
     Promote {
@@ -212,17 +225,22 @@ Examples:
 pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.action {
         Action::Keygen { path } => keygen::execute(&path)?,
-        Action::Train { csv, line, key, out, if_none } => {
+        Action::Train { csv, line, key, out, if_none, json } => {
             let to = out.map_or(Destination::Kafka { if_none, key }, Destination::File);
-            train(&csv, &line, to).await?
+            train(&csv, &line, to, json).await?
         }
-        Action::Show { file } => show(&file)?,
+        Action::Show { file, json } => show(&file, json)?,
         Action::List { source, json } => look::list(&source, json).await?,
-        Action::Inspect { version, source, form } => look::inspect(&source, &version, form).await?,
+        Action::Inspect { version, source, form, json } => {
+            let form = if json { look::Form::Json } else { form };
+            look::inspect(&source, &version, form).await?
+        }
         Action::Diff { left, right, source, json } => {
             look::diff(&source, [&left, &right], json).await?
         }
-        Action::Verify { version, source } => look::verify(&source, version.as_deref()).await?,
+        Action::Verify { version, source, json } => {
+            look::verify(&source, version.as_deref(), json).await?
+        }
         Action::Promote { version, asking } => {
             ask::ask(&asking, Wanted::Promote { version: source::number(&version)? }).await?
         }
@@ -265,7 +283,7 @@ enum Destination {
     },
 }
 
-async fn train(csv: &Path, line: &Line, to: Destination) -> anyhow::Result<()> {
+async fn train(csv: &Path, line: &Line, to: Destination, as_json: bool) -> anyhow::Result<()> {
     let config = line.load()?;
     let schema = Arc::new(config.schema()?);
     let set = training_csv::read(csv, &schema)?;
@@ -283,6 +301,10 @@ async fn train(csv: &Path, line: &Line, to: Destination) -> anyhow::Result<()> {
             publish(&config, &trained, manifest, key.as_deref(), if_none).await?
         }
     };
+    if as_json {
+        writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(&manifest)?)?;
+        return Ok(());
+    }
     print(&manifest)
 }
 
@@ -328,7 +350,7 @@ fn print(manifest: &Manifest) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn show(file: &Path) -> anyhow::Result<()> {
+fn show(file: &Path, as_json: bool) -> anyhow::Result<()> {
     let bytes = std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
     let runtime = Runtime::new(weir_runtime::Limits::default())?;
     let model = runtime.load(&bytes).with_context(|| format!("load {}", file.display()))?;
@@ -338,7 +360,29 @@ fn show(file: &Path) -> anyhow::Result<()> {
         bail!("show {}: it is a template, not a trained model", file.display());
     };
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", weir_events::Digest::from_bytes(model.digest()))?;
+    let digest = weir_events::Digest::from_bytes(model.digest());
+    if as_json {
+        let coefficients = report
+            .terms
+            .iter()
+            .map(|term| (term.name.clone(), json!(term.estimate)))
+            .collect::<serde_json::Map<_, _>>();
+        let object = json!({
+            "digest": digest,
+            "target": schema.target,
+            "features": schema.features,
+            "factor": schema.factor,
+            "levels": description.levels,
+            "rows": report.rows,
+            "coefficients": coefficients,
+            "r_squared": report.r_squared,
+            "sigma": report.sigma,
+            "df_residual": report.df_residual,
+        });
+        writeln!(out, "{object}")?;
+        return Ok(());
+    }
+    writeln!(out, "{digest}")?;
     let terms = schema.features.iter().chain(&schema.factor).cloned().collect::<Vec<_>>();
     writeln!(out, "{} ~ {}; {} rows", schema.target, terms.join(" + "), report.rows)?;
     let levels: Vec<String> = description.levels.iter().map(|level| format!("{level:?}")).collect();

@@ -17,6 +17,7 @@ use weir_service::{Shutdown, SystemClock, shutdown_on_signals};
 use crate::line::Line;
 use crate::output;
 use crate::since::Since;
+use crate::style::HEAD;
 
 /// Arguments of `weir tail`.
 #[derive(clap::Args, Debug)]
@@ -125,7 +126,8 @@ impl Printer {
 
     fn header(&self) -> io::Result<()> {
         if self.style == Style::Columns {
-            writeln!(io::stdout().lock(), "{}", row::header(&self.schema))?;
+            let head = row::header(&self.schema);
+            writeln!(output::stdout(), "{HEAD}{head}{HEAD:#}")?;
         }
         Ok(())
     }

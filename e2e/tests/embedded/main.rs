@@ -2,6 +2,7 @@
 //! brokers. The brokers are the embedded ones, in the test's process.
 
 mod commands;
+mod doctor;
 
 use std::collections::BTreeSet;
 use std::path::Path;

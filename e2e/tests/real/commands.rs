@@ -3,7 +3,9 @@
 use weir_e2e::process::{complete, run};
 use weir_e2e::servers::{KAFKA, KAFKA_CLUSTER, address, unique};
 use weir_events::{EventTime, TopicNames, headers};
-use weir_kafka::{Admin, KafkaConfig, NewRecord, Producer, Progress, Scan, Start};
+use weir_kafka::{
+    Admin, Creation, KafkaConfig, NewRecord, NewTopicSpec, Producer, Progress, Scan, Start,
+};
 
 /// A line with topics of its own. They are removed at the end of its test.
 struct Line {
@@ -184,5 +186,39 @@ async fn a_topic_that_is_missing_is_named_and_not_made() {
     }
     let (_, printed, _) = line.create(&["--check"]);
     assert_eq!(printed.matches("  missing\n").count(), 16, "{printed}");
+    line.remove().await;
+}
+
+/// What the embedded broker does not tell: the settings of topics, and whose clock stamps their records.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_says_what_to_do_and_then_that_it_is_done() {
+    let line = Line::new(KAFKA);
+    let doctor = || run("weir", &["doctor", "--config", &line.config]).1;
+    let before = doctor();
+    let cure = format!("-> weir topics create --config {}\n", line.config);
+    assert!(
+        before.contains("\nFAILED   topics    missing: ") && before.contains(&cure),
+        "{before}"
+    );
+    assert_eq!(line.create(&["--partitions", "2"]).0, Some(0));
+    let after = doctor();
+    let there = "\nok       topics    16 of 16 are there; events have 2 partitions\n";
+    assert!(after.contains(there) && !after.contains("settings are not known"), "{after}");
+    let admin = Admin::new(&line.kafka).expect("starts");
+    admin.delete(&[&line.topics.models]).await.expect("deleted");
+    let spec = NewTopicSpec {
+        name: line.topics.models.clone(),
+        partitions: 1,
+        replication: 1,
+        settings: vec![
+            ("cleanup.policy".into(), "delete".into()),
+            ("message.timestamp.type".into(), "LogAppendTime".into()),
+        ],
+    };
+    // A topic that was just deleted may still be known.
+    while admin.create(std::slice::from_ref(&spec)).await.expect("asked") != [Creation::Created] {}
+    let (code, found, _) = run("weir", &["doctor", "--config", &line.config]);
+    let forgets = format!("\nFAILED   topics    {} is not compacted", line.topics.models);
+    assert!(code == Some(1) && found.contains(&forgets), "{found}");
     line.remove().await;
 }

@@ -10,7 +10,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -91,7 +91,7 @@ fn print(report: &Report, config: &HostConfig, json: bool) -> anyhow::Result<()>
         true => serde_json::to_string(report).context("write the report as JSON")? + "\n",
         false => show::text(report, &config.topics),
     };
-    output::is_read(io::stdout().lock().write_all(text.as_bytes()))?;
+    output::is_read(output::stdout().write_all(text.as_bytes()))?;
     Ok(())
 }
 

@@ -59,7 +59,7 @@ fn served(out: &mut String, report: &Report) {
             range.model.digest.short(),
         ]);
     }
-    line(out, &table.to_string());
+    line(out, &format!("{table:#}"));
 }
 
 fn counts(out: &mut String, report: &Report) {

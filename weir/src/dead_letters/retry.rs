@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use serde_json::json;
 use weir_bridge::BridgeConfig;
 use weir_host::HostConfig;
 use weir_kafka::{Delivery, NewRecord, Producer, Progress, Scan};
@@ -50,6 +51,9 @@ pub(super) struct Retry {
     /// Send nothing; tell what would be sent.
     #[arg(long)]
     dry_run: bool,
+    /// Print one JSON object for each dead letter, and no sum.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Retry {
@@ -59,7 +63,7 @@ impl Retry {
         let judge = Judge::new(bridge.transform()?, config.schema()?, config.topics.clone());
         let producer = Producer::new(&config.kafka(), Progress::default())?;
         let mut letters = Letters::new(config, self.places, self.filter);
-        let mut tally = Tally { dry_run: self.dry_run, ..Tally::default() };
+        let mut tally = Tally { dry_run: self.dry_run, json: self.json, ..Tally::default() };
         loop {
             let (rest, batch) = tokio::task::spawn_blocking(move || letters.batch()).await?;
             letters = rest;
@@ -75,7 +79,9 @@ impl Retry {
                 tally.tell(attempt.ended().await).context(OUTPUT)?;
             }
         }
-        writeln!(io::stdout().lock(), "{tally}").context(OUTPUT)?;
+        if !self.json {
+            writeln!(io::stdout().lock(), "{tally}").context(OUTPUT)?;
+        }
         Ok(ExitCode::from(if tally.failed == 0 { 0 } else { EXIT_FAILED }))
     }
 }
@@ -193,18 +199,35 @@ async fn send(judge: &Judge, producer: &Producer, asked: Asked, dry_run: bool) -
 /// What became of a letter: where its event went, or why it did not.
 struct Ended {
     place: Place,
-    result: Result<String, String>,
+    result: Result<Gone, String>,
+}
+
+/// An event that was sent, or would be.
+struct Gone {
+    /// The record, or the topic where nothing is sent.
+    to: String,
+    id: String,
+    is_sent: bool,
+}
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let done = if self.is_sent { "sent to" } else { "would go to" };
+        write!(f, "{done} {}, id {}", self.to, self.id)
+    }
 }
 
 impl Attempt {
     async fn ended(self) -> Ended {
         let result = match self.state {
             Err(reason) => Err(reason),
-            Ok((event, None)) => Ok(format!("would go to {}, id {}", event.topic, event.id)),
+            Ok((event, None)) => {
+                Ok(Gone { to: event.topic, id: event.id.to_string(), is_sent: false })
+            }
             Ok((event, Some(delivery))) => match delivery.await {
                 Ok(position) => {
-                    let to = Place { topic: event.topic, position };
-                    Ok(format!("sent to {to}, id {}", event.id))
+                    let to = Place { topic: event.topic, position }.to_string();
+                    Ok(Gone { to, id: event.id.to_string(), is_sent: true })
                 }
                 Err(error) => Err(format!("failed to {error}")),
             },
@@ -216,23 +239,36 @@ impl Attempt {
 #[derive(Default)]
 struct Tally {
     dry_run: bool,
+    json: bool,
     sent: u64,
     failed: u64,
 }
 
 impl Tally {
     fn tell(&mut self, ended: Ended) -> io::Result<()> {
-        let text = match ended.result {
-            Ok(text) => {
-                self.sent += 1;
-                text
-            }
-            Err(reason) => {
-                self.failed += 1;
-                format!("not sent: {}", show::text(&reason, 300))
-            }
-        };
-        writeln!(io::stdout().lock(), "{}  {text}", ended.place)
+        let Ended { place, result } = ended;
+        match &result {
+            Ok(_) => self.sent += 1,
+            Err(_) => self.failed += 1,
+        }
+        let mut out = io::stdout().lock();
+        if self.json {
+            let gone = result.as_ref().ok();
+            let object = json!({
+                "place": place.to_string(),
+                "sent": gone.is_some_and(|gone| gone.is_sent),
+                "to": gone.map(|gone| &gone.to),
+                "id": gone.map(|gone| &gone.id),
+                "reason": result.as_ref().err(),
+            });
+            let object = object.to_string();
+            let line = show::json(object.as_bytes()).expect("an object was written");
+            return writeln!(out, "{line}");
+        }
+        match result {
+            Ok(gone) => writeln!(out, "{place}  {gone}"),
+            Err(reason) => writeln!(out, "{place}  not sent: {}", show::text(&reason, 300)),
+        }
     }
 }
 

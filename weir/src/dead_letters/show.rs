@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use serde_json::json;
 use weir_kafka::{Record, Scan};
 
 use super::blocking;
@@ -25,6 +26,9 @@ pub(super) struct Show {
     /// Write the bytes of the payload to standard output, and nothing else.
     #[arg(long)]
     raw: bool,
+    /// Print one JSON object. Bytes that are no UTF-8 are replaced in it.
+    #[arg(long, conflicts_with = "raw")]
+    json: bool,
 }
 
 impl Show {
@@ -39,11 +43,30 @@ impl Show {
             })
         })
         .await?;
-        let text = if self.raw { record.payload().to_vec() } else { text(&record).into_bytes() };
+        let text = match (self.raw, self.json) {
+            (true, _) => record.payload().to_vec(),
+            (_, true) => json(&record).into_bytes(),
+            _ => text(&record).into_bytes(),
+        };
         let mut out = io::stdout().lock();
         output::is_read(out.write_all(&text).and_then(|()| out.flush()))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn json(record: &Record) -> String {
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let headers: serde_json::Map<String, serde_json::Value> =
+        record.headers().map(|(name, value)| (name.to_owned(), lossy(value).into())).collect();
+    let object = json!({
+        "place": Place::of(record).to_string(),
+        "time": record.timestamp,
+        "key": record.key.as_deref().map(lossy),
+        "headers": headers,
+        "payload": lossy(record.payload()),
+    });
+    let object = object.to_string();
+    show::json(object.as_bytes()).expect("an object was written") + "\n"
 }
 
 fn text(record: &Record) -> String {

@@ -1,18 +1,22 @@
 //! Kafka: whether it is reached, whether the topics are there as the roles need them, and what may be read.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use weir_events::EventTime;
 use weir_host::HostConfig;
-use weir_kafka::{Admin, Consumer, KafkaConfig, KafkaError, Partitions, Scan, TopicState};
+use weir_kafka::{Admin, Consumer, KafkaConfig, KafkaError, Scan, TopicState};
 
-use super::chain;
 use super::finding::Report;
 use super::settings::Settings;
-use crate::topics::{POLICY, default_replication, differences, wanted};
+use super::{chain, topics};
+use crate::topics::wanted;
 
 /// The setting that says whose clock stamps the records of a topic.
 const STAMPED_BY: &str = "message.timestamp.type";
+
+/// How long brokers may take to tell the settings of topics: some do not answer what they do not know.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What Kafka has.
 #[derive(Debug, Default)]
@@ -36,18 +40,23 @@ pub(super) struct Newest {
 pub(super) async fn check(settings: &Settings, report: &mut Report) -> Option<Topics> {
     let host = &settings.host;
     if let Some(bridge) = &settings.bridge
-        && bridge.kafka != host.kafka()
+        && !is_same(&bridge.kafka, &host.kafka())
     {
         reach(&bridge.kafka, &[], "as the bridge", report).await;
     }
     let specs = wanted(host, 1, 1);
     let names: Vec<&str> = specs.iter().map(|spec| &*spec.name).collect();
     let (admin, brokers, mut found) = reach(&host.kafka(), &names, "as the host", report).await?;
-    if let Err(error) = admin.add_settings(&mut found).await {
+    let told = tokio::time::timeout(PATIENCE, admin.add_settings(&mut found)).await;
+    let silent = match told {
+        Ok(told) => told.err().map(|error| chain(&error)),
+        Err(_) => Some(format!("no answer in {PATIENCE:?}")),
+    };
+    if let Some(reason) = silent {
         let next = "permit this user DescribeConfigs on the topics, or compare them as another: weir topics create --check";
-        report.warning("topics", format!("their settings are not known: {}", chain(&error)), next);
+        report.warning("topics", format!("their settings are not known: {reason}"), next);
     }
-    check_topics(settings, &admin, brokers, &found, report).await;
+    topics::check(settings, &admin, brokers, &found, report).await;
     let found_names: BTreeSet<String> = found.iter().map(|topic| topic.name.clone()).collect();
     let newest = check_access(host, &found, report).await;
     Some(Topics { found: found_names, newest })
@@ -92,86 +101,9 @@ async fn reach(
     }
 }
 
-/// Checks that the topics are there, and as the roles need them.
-async fn check_topics(
-    settings: &Settings,
-    admin: &Admin,
-    brokers: i32,
-    found: &[TopicState],
-    report: &mut Report,
-) {
-    let (host, line) = (&settings.host, &settings.line);
-    let find = |name: &str| found.iter().find(|topic| topic.name == name);
-    // How many partitions events have was chosen when the topics were made.
-    let partitions = find(&host.topics.measurement).map_or(1, |topic| topic.partitions);
-    let used: BTreeSet<String> = host.topics_used().into_iter().collect();
-    let (mut missing, mut forbidden, mut unused, mut differing) = (vec![], vec![], vec![], vec![]);
-    let specs = wanted(host, partitions, default_replication(brokers));
-    for mut spec in specs.iter().cloned() {
-        let Some(topic) = find(&spec.name) else {
-            match admin.is_forbidden(&spec.name).await {
-                _ if !used.contains(&spec.name) => unused.push(spec.name),
-                Ok(true) => forbidden.push(spec.name),
-                Ok(false) | Err(_) => missing.push(spec.name),
-            }
-            continue;
-        };
-        if topic.settings.is_empty() {
-            spec.settings.clear();
-        }
-        let differences = differences(&spec, topic);
-        if spec.name == host.topics.models
-            && differences.iter().any(|difference| difference.starts_with(POLICY))
-        {
-            let found =
-                format!("{} is not compacted, so versions are deleted with time", spec.name);
-            let next = format!(
-                "kafka-configs.sh --alter --topic {} --add-config {POLICY}=compact",
-                spec.name
-            );
-            report.failed("topics", found, next);
-        } else if !differences.is_empty() {
-            differing.push(format!("{}: {}", spec.name, differences.join(", ")));
-        }
-    }
-    let complete = missing.is_empty() && forbidden.is_empty();
-    if !forbidden.is_empty() {
-        let next = "permit the user Describe, and Read or Write as its roles need; docs/security.md has the rules";
-        report.failed("topics", format!("forbidden to this user: {}", forbidden.join(", ")), next);
-    }
-    if !missing.is_empty() {
-        let next = format!("weir topics create{line}");
-        report.failed("topics", format!("missing: {}", missing.join(", ")), next);
-    }
-    if !unused.is_empty() {
-        let found = format!("not there, or kept from this user: {}", unused.join(", "));
-        report.warning("topics", found, "this host does not use them; the rest of the line does");
-    }
-    if !differing.is_empty() {
-        let next = format!("nothing, if it is meant so; weir topics create --check{line} compares");
-        report.warning("topics", differing.join("; "), next);
-    }
-    if !complete {
-        return;
-    }
-    let count = |topic: &TopicState| {
-        (topic.name.clone(), usize::try_from(topic.partitions).unwrap_or_default())
-    };
-    let counts: Partitions = found.iter().map(count).collect();
-    match host.check_partitions(&counts) {
-        Err(error) => report.failed(
-            "topics",
-            error.to_string(),
-            "a host refuses to start; see docs/operations.md",
-        ),
-        Ok(()) => {
-            let noun = if partitions == 1 { "partition" } else { "partitions" };
-            let there = specs.len() - unused.len();
-            let found =
-                format!("{there} of {} are there; events have {partitions} {noun}", specs.len());
-            report.ok("topics", found);
-        }
-    }
+/// Whether both reach Kafka in the same way.
+fn is_same(one: &KafkaConfig, other: &KafkaConfig) -> bool {
+    one.brokers == other.brokers && one.security == other.security && one.settings == other.settings
 }
 
 /// Tries to read the newest record of what the roles read, and asks how far their groups are.
@@ -198,7 +130,15 @@ async fn check_access(host: &HostConfig, found: &[TopicState], report: &mut Repo
         report.failed("access", failure, "look at the broker's log");
     }
     if refused.is_empty() && failures.is_empty() {
-        let mut found = format!("{} topics were read from, {empty} are empty", newest.len());
+        let all = newest.len() + empty;
+        if all == 0 {
+            report.skipped("access", "there is no topic to read from", None);
+            return newest;
+        }
+        let mut found = format!("read from {} of {all} topics", newest.len());
+        if empty > 0 {
+            found += "; the others are empty, so it could not be tried";
+        }
         if !behind.is_empty() {
             found += &format!("; not yet committed: {}", behind.join(", "));
         }

@@ -1,5 +1,6 @@
 //! Secrets: whether their files are kept from others, and whether the keys of versions fit together.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use weir_host::{HostConfig, Role};
@@ -8,6 +9,7 @@ use weir_service::{Security, locate_secret};
 
 use super::files::{group_may, mode, others_may};
 use super::finding::Report;
+use super::said;
 use super::settings::Settings;
 
 /// Checks files and keys.
@@ -19,7 +21,7 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
 /// The settings that name files which nobody else may read, as far as they are set.
 fn secrets(settings: &Settings) -> Vec<(String, PathBuf)> {
     let host = &settings.host;
-    let mut named: Vec<(String, &Path)> = vec![
+    let named: Vec<(String, &Path)> = vec![
         ("train.key-file".into(), &host.train.key_file),
         ("store.password-file".into(), &host.store.password_file),
     ];
@@ -38,8 +40,12 @@ fn secrets(settings: &Settings) -> Vec<(String, PathBuf)> {
     if let Some(agent) = &settings.agent {
         links.extend(link("agent's mqtt.security", &agent.mqtt.security));
     }
-    let named = named.drain(..).map(|(setting, path)| (setting, path.to_owned()));
-    named.chain(links).filter(|(_, path)| !path.as_os_str().is_empty()).collect()
+    let named = named.into_iter().map(|(setting, path)| (setting, path.to_owned()));
+    let mut seen = BTreeSet::new();
+    named
+        .chain(links)
+        .filter(|(_, path)| !path.as_os_str().is_empty() && seen.insert(path.clone()))
+        .collect()
 }
 
 fn check_secrets(settings: &Settings, report: &mut Report) {
@@ -49,7 +55,7 @@ fn check_secrets(settings: &Settings, report: &mut Report) {
             Ok(located) => located,
             Err(error) => {
                 let next = "run the doctor in the unit's surroundings, or name a file";
-                report.warning("keys", error.to_string(), next);
+                report.warning("keys", said(&error), next);
                 continue;
             }
         };
@@ -92,7 +98,7 @@ fn check_trust(host: &HostConfig, report: &mut Report) {
     }
     if let Err(error) = host.check_trust() {
         let next = "name the trainer's public key in trust.keys; weir model keygen makes a pair";
-        report.failed("keys", error.to_string(), next);
+        report.failed("keys", said(&error), next);
         return;
     }
     if host.trust.allow_unsigned {

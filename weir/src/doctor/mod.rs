@@ -12,12 +12,13 @@ mod keys;
 mod mqtt;
 mod settings;
 mod store;
+mod topics;
 mod version;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use weir_service::{EXIT_CONFIG, EXIT_FAILED};
+use weir_service::{ConfigError, EXIT_CONFIG, EXIT_FAILED};
 
 use crate::line::Line;
 use finding::Report;
@@ -96,4 +97,12 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// What is wrong with a setting.
+fn said(error: &ConfigError) -> String {
+    match error {
+        ConfigError::Value(text) => text.clone(),
+        error => chain(error),
+    }
 }

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use weir_mqtt::{Connector, LinkError, visit};
 
 use super::finding::Report;
+use super::said;
 use super::settings::Settings;
 
 /// Checks the brokers.
@@ -23,12 +24,12 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) {
                 check_one(&broker.connector, &filters, "as the bridge", report).await;
             }
         }
-        Err(error) => report.failed("mqtt", error.to_string(), "correct the section [mqtt]"),
+        Err(error) => report.failed("mqtt", said(&error), "correct the section [mqtt]"),
     }
     if let Some(agent) = &settings.agent {
         match Connector::new(&agent.mqtt()) {
             Ok(connector) => check_one(&connector, &[], "as the agent", report).await,
-            Err(error) => report.failed("mqtt", error.to_string(), "correct the section [mqtt]"),
+            Err(error) => report.failed("mqtt", said(&error), "correct the section [mqtt]"),
         }
     }
 }

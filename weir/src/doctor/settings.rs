@@ -45,8 +45,12 @@ pub(super) fn read(arguments: &Arguments) -> Result<Settings, ConfigError> {
             line: line_of(arguments),
         },
     };
-    if bridge_config.is_some() || (mqtt.is_some() && settings.bridge.is_none()) {
-        settings.bridge = Some(BridgeConfig::load(bridge_config.as_deref())?);
+    if let Some(file) = bridge_config {
+        settings.bridge = Some(BridgeConfig::load(Some(file))?);
+    } else if mqtt.is_some() && settings.bridge.is_none() {
+        // Of the bridge no more is known than where its MQTT broker is. Nor does the environment, which is the host's.
+        settings.bridge =
+            Some(BridgeConfig { kafka: settings.host.kafka(), ..BridgeConfig::default() });
     }
     if let Some(brokers) = &line.kafka {
         settings.host.kafka.brokers.clone_from(brokers);

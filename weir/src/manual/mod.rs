@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Program::ALL.map(|program| program.command().debug_assert());
+        Program::ALL.into_iter().for_each(|program| program.command().debug_assert());
     }
 
     /// `cargo run -- man --reference docs/cli.md` writes it anew.

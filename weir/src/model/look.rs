@@ -11,7 +11,8 @@ use weir_registry::{Coefficient, Manifest};
 use weir_runtime::Runtime;
 
 use super::source::{Signature, Source, Version, Versions};
-use crate::output::is_read;
+use crate::output::{is_read, stdout};
+use crate::style::{BAD, FINE};
 use crate::table::Table;
 use weir_view::show;
 
@@ -31,8 +32,8 @@ pub(crate) enum Form {
 pub(super) async fn list(source: &Source, as_json: bool) -> anyhow::Result<()> {
     let versions = source.read().await?;
     let serving = versions.champion().map(|version| version.manifest.version);
-    let mut out = std::io::stdout().lock();
     if as_json {
+        let mut out = std::io::stdout().lock();
         for version in &versions.all {
             let mut json = serde_json::to_value(&*version.manifest)?;
             json["serves"] = json!(Some(version.manifest.version) == serving);
@@ -74,7 +75,7 @@ pub(super) async fn list(source: &Source, as_json: bool) -> anyhow::Result<()> {
             },
         ]);
     }
-    is_read(write!(out, "{table}")).map(drop)
+    is_read(write!(stdout(), "{table:#}")).map(drop)
 }
 
 /// The card of a version.
@@ -86,7 +87,7 @@ pub(super) async fn inspect(source: &Source, name: &str, form: Form) -> anyhow::
         Form::Markdown => version.manifest.to_markdown(),
         Form::Summary => summary(version),
     };
-    is_read(write!(std::io::stdout().lock(), "{text}")).map(drop)
+    is_read(write!(stdout(), "{text}")).map(drop)
 }
 
 /// As R's `summary` of a linear model shows it.
@@ -111,7 +112,7 @@ fn summary(version: &Version) -> String {
     let number = |number: Option<f64>| number.map_or_else(|| "NA".into(), show::significant);
     let mut text = format!(
         "{} of model {}, {}, published {}\n{}, {} bytes\nsignature: {}\ncause: {}\n\n{}\n{} rows, {} to {}; {} left out\n\n\
-         {table}\nResidual standard error: {} on {df} degrees of freedom\nR-squared: {}, adjusted: {}\n",
+         {table:#}\nResidual standard error: {} on {df} degrees of freedom\nR-squared: {}, adjusted: {}\n",
         manifest.version,
         show::text(&manifest.model, 80),
         manifest.stage.as_str(),
@@ -194,8 +195,8 @@ pub(super) async fn diff(source: &Source, names: [&str; 2], as_json: bool) -> an
     ] {
         add(name, of(left), of(right));
     }
-    let mut out = std::io::stdout().lock();
     if as_json {
+        let mut out = std::io::stdout().lock();
         let object: serde_json::Map<String, Value> =
             rows.into_iter().map(|(name, left, right)| (name, json!([left, right]))).collect();
         return is_read(writeln!(out, "{}", Value::from(object))).map(drop);
@@ -218,11 +219,15 @@ pub(super) async fn diff(source: &Source, names: [&str; 2], as_json: bool) -> an
         };
         table.row([show::text(&name, 40), cell(&left), cell(&right), change]);
     }
-    is_read(write!(out, "{table}")).map(drop)
+    is_read(write!(stdout(), "{table:#}")).map(drop)
 }
 
 /// Checks a version as a host does before it serves it: signature, digest, world, schema, golden vectors.
-pub(super) async fn verify(source: &Source, name: Option<&str>) -> anyhow::Result<()> {
+pub(super) async fn verify(
+    source: &Source,
+    name: Option<&str>,
+    as_json: bool,
+) -> anyhow::Result<()> {
     let config = source.line.load()?;
     ensure!(
         !config.trust.keys.is_empty(),
@@ -235,16 +240,22 @@ pub(super) async fn verify(source: &Source, name: Option<&str>) -> anyhow::Resul
     };
     let (runtime, schema) = (Runtime::new(config.limits()?)?, config.schema()?);
     let mut bad = 0;
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     for version in &chosen {
-        let found = verify_one(version, &runtime, &schema);
-        bad += usize::from(found.is_err());
-        let manifest = &version.manifest;
-        let text = match found {
-            Ok(()) => "valid".to_owned(),
-            Err(error) => format!("BAD: {error:#}"),
-        };
-        writeln!(out, "{}  {}  {text}", manifest.version, manifest.digest)?;
+        let reason = verify_one(version, &runtime, &schema).err().map(|error| format!("{error:#}"));
+        bad += usize::from(reason.is_some());
+        let Manifest { version, digest, .. } = &*version.manifest;
+        if as_json {
+            let valid = reason.is_none();
+            let object =
+                json!({ "version": version, "digest": digest, "valid": valid, "reason": reason });
+            writeln!(out, "{object}")?;
+        } else if let Some(reason) = reason {
+            let reason = show::text(&reason, 400);
+            writeln!(out, "{version}  {digest}  {BAD}BAD: {reason}{BAD:#}")?;
+        } else {
+            writeln!(out, "{version}  {digest}  {FINE}valid{FINE:#}")?;
+        }
     }
     if bad > 0 {
         bail!("verify {} versions: {bad} must not serve", chosen.len());
