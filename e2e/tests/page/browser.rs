@@ -104,8 +104,8 @@ impl Browser {
     /// Keeps a picture of what is in the window, if somebody wants it.
     pub(crate) async fn picture(&self, name: &str) {
         let Some(folder) = std::env::var_os("WEIR_SCREENSHOTS") else { return };
-        let png = self.client.screenshot().await.expect("a picture");
-        std::fs::write(Path::new(&folder).join(name), png).expect("written");
+        let picture = self.client.screenshot().await.expect("a picture");
+        std::fs::write(Path::new(&folder).join(name), picture).expect("written");
     }
 
     pub(crate) async fn close(self) {

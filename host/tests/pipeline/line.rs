@@ -92,16 +92,15 @@ impl Line {
     /// Starts a host with settings of its own.
     pub(crate) fn host_of(&self, config: HostConfig) -> Host {
         let (control, shutdown) = (Control::default(), Shutdown::new());
-        let counters = Arc::new(HostCounters::default());
         let task = tokio::spawn(weir_host::run(
             config,
             Arc::new(EventClock::new(now())),
             self.progress.clone(),
             control.clone(),
-            Arc::clone(&counters),
+            Arc::new(HostCounters::default()),
             shutdown.clone(),
         ));
-        Host { control, shutdown, task, counters }
+        Host { control, shutdown, task }
     }
 
     /// Waits until every role of the host has its partitions.
@@ -288,7 +287,6 @@ pub(crate) struct Outcome {
 
 pub(crate) struct Host {
     pub(crate) control: Control,
-    pub(crate) counters: Arc<HostCounters>,
     shutdown: Shutdown,
     task: JoinHandle<anyhow::Result<()>>,
 }

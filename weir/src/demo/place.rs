@@ -184,13 +184,13 @@ mod tests {
     #[test]
     fn one_schema_reaches_every_service() {
         let text = "schema = { formula = 'y ~ x', key = ['Run'], timestamp = 'At' }";
-        let mut file: File = toml::from_str(text).expect("valid");
-        file.share_schema().expect("given once");
+        let file = Composed::parse(Path::new("a.toml"), text).expect("valid");
         let Settings { agent, bridge, host } = Settings::new(&file).expect("valid");
         for schema in [agent.schema, bridge.schema, host.schema] {
             assert_eq!((schema.formula.as_str(), schema.factor.as_str()), ("y ~ x", ""));
         }
-        assert!(file.share_schema().is_err(), "given twice");
+        let twice = format!("{text}\n[bridge.schema]\nformula = 'y ~ x'");
+        assert!(Composed::parse(Path::new("a.toml"), &twice).is_err(), "given twice");
     }
 
     /// The defaults of the services meet in MQTT's topics, and those of a run as well.
