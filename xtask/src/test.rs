@@ -17,7 +17,7 @@ use crate::tools::{self, Tool};
 pub(crate) const SERVER_FEATURES: &str = "weir-e2e/servers,weir-host/servers,weir-agent/servers";
 
 /// What they need besides the servers' own tools.
-const TOOLS: [&Tool; 9] = [
+const TOOLS: [&Tool; 10] = [
     &tools::FAKETIME,
     &tools::KCAT,
     &tools::MOSQUITTO_CLIENTS,
@@ -25,6 +25,7 @@ const TOOLS: [&Tool; 9] = [
     &tools::OPENSSL,
     &tools::OPENSSL_HEADERS,
     &tools::PKG_CONFIG,
+    &tools::PROMTOOL,
     &tools::REGISTRY,
     &tools::SKOPEO,
 ];
