@@ -9,6 +9,25 @@ pub fn any_port() -> (&'static str, String) {
     ("WEIR__HEALTH__LISTEN", "127.0.0.1:0".to_owned())
 }
 
+/// Asks a program; none if it does not answer in full, because it begins or ends just then.
+///
+/// # Panics
+/// If it answers that it cannot.
+pub fn get(address: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.parse::<usize>().ok())?
+    });
+    (length? == body.len()).then(|| body.to_owned())
+}
+
 /// All series of one moment: their names with labels, and their values.
 #[derive(Clone, Default, Debug)]
 pub struct Page(BTreeMap<String, f64>);
@@ -19,18 +38,7 @@ impl Page {
     /// # Panics
     /// If it answers something else.
     pub fn scrape(address: SocketAddr) -> Option<Self> {
-        let mut stream = TcpStream::connect(address).ok()?;
-        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        stream.write_all(request).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        let length = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(": ")?;
-            name.eq_ignore_ascii_case("content-length").then(|| value.parse::<usize>().ok())?
-        });
-        (length? == body.len()).then(|| Self::parse(body))
+        get(address, "/metrics").map(|body| Self::parse(&body))
     }
 
     fn parse(body: &str) -> Self {
@@ -45,6 +53,11 @@ impl Page {
     /// The sum of the series with this name, whatever their labels.
     pub fn sum(&self, name: &str) -> u64 {
         self.labelled(name, "")
+    }
+
+    /// Whether there is a series with this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.keys().any(|series| series.split('{').next() == Some(name))
     }
 
     /// The sum of those among them that have this text in their labels.

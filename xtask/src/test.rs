@@ -22,7 +22,7 @@ pub(crate) const SERVER_FEATURES: &str = "weir-e2e/servers,weir-host/servers,wei
 const FUZZER: &str = "schemathesis==4.32.5";
 
 /// What they need besides the servers' own tools.
-const TOOLS: [&Tool; 11] = [
+const TOOLS: [&Tool; 12] = [
     &tools::BROWSER,
     &tools::BROWSER_DRIVER,
     &tools::FAKETIME,
@@ -32,6 +32,7 @@ const TOOLS: [&Tool; 11] = [
     &tools::OPENSSL,
     &tools::OPENSSL_HEADERS,
     &tools::PKG_CONFIG,
+    &tools::PROMTOOL,
     &tools::REGISTRY,
     &tools::SKOPEO,
 ];

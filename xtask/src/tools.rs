@@ -62,6 +62,9 @@ pub(crate) const FAKETIME: Tool = Tool {
     package: "faketime",
     is_there: || find("faketime").is_some(),
 };
+/// For tests of what services tell about themselves, and of the alert rules.
+pub(crate) const PROMTOOL: Tool =
+    Tool { what: "promtool", package: "prometheus", is_there: || find("promtool").is_some() };
 /// For tests that hand model versions to other programs.
 pub(crate) const SKOPEO: Tool =
     Tool { what: "skopeo", package: "skopeo", is_there: || find("skopeo").is_some() };

@@ -4,6 +4,7 @@
 
 mod compose;
 mod packages;
+mod watching;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@ mod foreign;
 mod groups;
 mod lifecycle;
 mod links;
+mod metrics;
 mod plant;
 mod servers;
 mod site;

@@ -92,15 +92,16 @@ impl Line {
     /// Starts a host with settings of its own.
     pub(crate) fn host_of(&self, config: HostConfig) -> Host {
         let (control, shutdown) = (Control::default(), Shutdown::new());
+        let counters = Arc::new(HostCounters::default());
         let task = tokio::spawn(weir_host::run(
             config,
             Arc::new(EventClock::new(now())),
             self.progress.clone(),
             control.clone(),
-            Arc::new(HostCounters::default()),
+            Arc::clone(&counters),
             shutdown.clone(),
         ));
-        Host { control, shutdown, task }
+        Host { control, shutdown, task, counters }
     }
 
     /// Waits until every role of the host has its partitions.
@@ -287,6 +288,7 @@ pub(crate) struct Outcome {
 
 pub(crate) struct Host {
     pub(crate) control: Control,
+    pub(crate) counters: Arc<HostCounters>,
     shutdown: Shutdown,
     task: JoinHandle<anyhow::Result<()>>,
 }

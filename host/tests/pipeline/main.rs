@@ -12,3 +12,4 @@ mod restarts;
 #[cfg(feature = "servers")]
 mod shared_store;
 mod trust;
+mod vitals;
