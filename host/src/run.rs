@@ -57,15 +57,11 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     let page = match server.zip(follower.as_ref()) {
         Some((server, follower)) => {
-            let (config, clock) = (Arc::clone(&config), Arc::clone(&clock));
             let watch = Watch::new(Arc::clone(&config), Arc::clone(&schema), Arc::clone(&clock))?;
-            let slot = follower.slot().clone();
-            let app = App::new(config, Arc::clone(&schema), slot, clock, watch.clone())?;
-            let shutdown = shutdown.clone();
-            tasks.spawn(async move {
-                server.run(app, shutdown).await;
-                Ok(())
-            });
+            let (slot, config) = (follower.slot().clone(), Arc::clone(&config));
+            let app =
+                App::new(config, Arc::clone(&schema), slot, Arc::clone(&clock), watch.clone())?;
+            tasks.spawn(serve(server, app, shutdown.clone()));
             Some(watch)
         }
         None => None,
@@ -108,6 +104,12 @@ pub async fn run(
             }
         }
     }
+}
+
+/// Shows the line from the start: that Kafka is away is seen there too.
+async fn serve(server: HttpServer, app: Arc<App>, shutdown: Shutdown) -> anyhow::Result<()> {
+    server.run(app, shutdown).await;
+    Ok(())
 }
 
 /// How long the roles may take to end in order.
