@@ -52,6 +52,12 @@ impl LastError {
         last.map_or_else(|| "no reason given".to_owned(), |trouble| trouble.reason)
     }
 
+    /// Whether the brokers told that the client may not use its group. A request that needs it only times out.
+    pub(crate) fn is_group_forbidden(&self) -> bool {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().is_some_and(|trouble| trouble.code == Some(Code::GroupAuthorizationFailed))
+    }
+
     /// That one side does not accept the other, and the settings to look at; none if the trouble is of
     /// another kind.
     pub(crate) fn denial(&self) -> Option<ConfigError> {

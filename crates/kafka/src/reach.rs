@@ -88,7 +88,8 @@ pub(crate) fn ask<T>(
             Err(cause) => cause,
         };
         listen(client);
-        let is_final = is_forbidden(&cause) || client.context().last_error.denial().is_some();
+        let last = &client.context().last_error;
+        let is_final = is_forbidden(&cause) || last.is_group_forbidden() || last.denial().is_some();
         if is_final || Instant::now() >= deadline {
             return Err(unreachable(client, config, cause));
         }
@@ -114,7 +115,10 @@ pub(crate) fn unreachable(client: &Inner, config: &KafkaConfig, source: Cause) -
     match last.denial() {
         Some(source) => KafkaError::Denied { brokers, source },
         None => {
-            let source = source.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+            let source = match last.is_group_forbidden() {
+                true => RDKafkaErrorCode::GroupAuthorizationFailed,
+                false => source.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
+            };
             KafkaError::Unreachable { brokers, reason: last.get(), source }
         }
     }

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use weir_events::EventTime;
 use weir_host::HostConfig;
 use weir_kafka::{Admin, Consumer, KafkaConfig, KafkaError, Scan, TopicState};
 
 use super::finding::Report;
 use super::settings::Settings;
-use super::{chain, topics};
+use super::{chain, said, topics};
 use crate::topics::wanted;
 
 /// The setting that says whose clock stamps the records of a topic.
@@ -83,15 +84,17 @@ async fn reach(
         }
         Err(error) => {
             let (found, next) = match &error {
+                KafkaError::Unreachable { reason, .. } if is_listening(address).await => (
+                    format!("{address}: somebody listens and does not answer {who}: {reason}"),
+                    "see that it is Kafka; where it wants TLS or a user, set [kafka.security]",
+                ),
                 KafkaError::Unreachable { reason, .. } => (
-                    format!("{address}: no broker answers {who}: {reason}"),
-                    "start Kafka, or correct kafka.brokers (--kafka); where brokers want TLS or a user, set [kafka.security]",
+                    format!("{address}: nobody listens, {who}: {reason}"),
+                    "start Kafka, or correct kafka.brokers (--kafka)",
                 ),
                 KafkaError::Denied { source, .. } => (
-                    format!(
-                        "{address}: a broker is there and refuses the connection {who}: {source}"
-                    ),
-                    "correct [kafka.security], or what the broker allows this user",
+                    format!("{address}: the connection is refused, {who}: {}", said(source)),
+                    "correct the section [kafka.security], or what the broker allows this user",
                 ),
                 _ => (chain(&error), "correct the section [kafka]"),
             };
@@ -99,6 +102,18 @@ async fn reach(
             None
         }
     }
+}
+
+/// Whether any of these addresses takes a connection: a broker that wants TLS drops one without, and says nothing.
+async fn is_listening(addresses: &str) -> bool {
+    const CONNECT_MAX: Duration = Duration::from_secs(2);
+    for address in addresses.split(',').map(str::trim) {
+        let connected = TcpStream::connect(address);
+        if let Ok(Ok(_)) = tokio::time::timeout(CONNECT_MAX, connected).await {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether both reach Kafka in the same way.
