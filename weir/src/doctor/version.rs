@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) async fn check(settings: &Settings, topics: Option<&Topics>, report: &mut Report) {
     let host = &settings.host;
     if !topics.is_some_and(|topics| topics.found.contains(&host.topics.models)) {
-        report.skipped("version", "the topic of models is not there", None);
+        report.skipped("version", "Kafka or its topic of models is not there", None);
         return;
     }
     let opened = tokio::time::timeout(PATIENCE, open(host, Trust::unsigned(), None)).await;
