@@ -72,6 +72,8 @@ pub enum AgentError {
 const STEP_EVENTS: usize = 64;
 /// How long a disk that is full or fails is left alone.
 const DISK_PAUSE: Duration = Duration::from_millis(500);
+/// How often a disk may fail at the end.
+const COMMIT_TRIES: usize = 2;
 /// How often it is written down what is confirmed.
 const SAVE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -111,9 +113,7 @@ pub async fn run<S: Sampler, G: Gate>(
             event = work.link.next() => work.link.apply(event, &mut work.backlog)?,
             Some(event) = events.recv(), if work.has_room() => {
                 work.take(event);
-                while work.has_room() && let Ok(event) = events.try_recv() {
-                    work.take(event);
-                }
+                work.take_more(&mut events);
             }
             result = &mut feed, if fed.is_none() && deadline.is_none() => fed = Some(result),
             () = sleep_until(work.wake_at) => {}
@@ -193,6 +193,14 @@ impl Work {
         }
     }
 
+    fn take_more(&mut self, events: &mut mpsc::Receiver<Event>) {
+        while self.has_room()
+            && let Ok(event) = events.try_recv()
+        {
+            self.take(event);
+        }
+    }
+
     /// Everything that can be done without waiting.
     fn step(&mut self) {
         let now = Instant::now();
@@ -260,22 +268,29 @@ impl Work {
 
     /// Ends in order: what the sampler has yielded is on disk then, if the disk takes it.
     async fn end(mut self, mut events: mpsc::Receiver<Event>, grace: Duration) -> Counts {
-        while self.has_room()
-            && let Ok(event) = events.try_recv()
-        {
-            self.take(event);
-        }
-        // What a running commit does not hold goes into one more.
-        for _ in 0..2 {
-            if self.backlog.is_committing() {
-                let synced = self.backlog.committed().await;
-                self.committed(synced);
+        let mut failures = 0;
+        // Each commit makes room for more of what the sampler has yielded.
+        loop {
+            if let Some(event) = self.held.take() {
+                self.take(event);
             }
-            self.commit();
-        }
-        if self.backlog.is_committing() {
+            self.take_more(&mut events);
+            if failures < COMMIT_TRIES {
+                self.commit();
+            }
+            if !self.backlog.is_committing() {
+                break;
+            }
             let synced = self.backlog.committed().await;
+            failures += usize::from(synced.is_err());
             self.committed(synced);
+        }
+        let left = events.len() + usize::from(self.held.is_some());
+        if left > 0 {
+            tracing::warn!(
+                events = left,
+                "not taken, the spool has no room: only a source that can be read again has them"
+            );
         }
         if let Err(error) = self.backlog.save() {
             tracing::warn!(%error, "cannot write down what is confirmed; after a restart it is sent again");

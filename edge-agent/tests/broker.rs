@@ -219,12 +219,19 @@ async fn run_until(
     report.expect("in time").expect("runs")
 }
 
-/// Whoever writes to a pipe cannot write it again.
+/// Whoever writes to a pipe cannot write it again. What is on its way at the end is more than one commit holds.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orderly_end_keeps_what_the_sampler_has_yielded() {
     let config = cut_off(WhenFull::DropOldest);
     let folder = tempfile::tempdir().expect("a folder");
-    let cut = parts(backlog(&config, folder.path(), 1), fish(1_000_000), Open);
+    let padding = " ".repeat(2_000);
+    let large = fish(1_000_000).map(move |event| {
+        event.map(|event| {
+            let payload = [&event.payload, padding.as_bytes()].concat().into();
+            Event { payload, ..event }
+        })
+    });
+    let cut = parts(backlog(&config, folder.path(), 1), large, Open);
     let report = run_until(&config, cut, |counts| counts.taken > 1_000).await;
     assert!(!report.finished && report.counts.is_balanced(), "{report:?}");
     assert_eq!(report.counts.admitted, report.counts.taken);
