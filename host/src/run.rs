@@ -12,7 +12,7 @@ use weir_service::{Clock, Shutdown};
 use crate::config::{HostConfig, Role};
 use crate::control::Control;
 use crate::counters::HostCounters;
-use crate::http::{App, HttpServer, Watch};
+use crate::http::{HttpServer, Served, Watch};
 use crate::lag;
 use crate::layout;
 use crate::model::{Follower, Trainer};
@@ -58,10 +58,14 @@ pub async fn run(
     let page = match server.zip(follower.as_ref()) {
         Some((server, follower)) => {
             let watch = Watch::new(Arc::clone(&config), Arc::clone(&schema), Arc::clone(&clock))?;
-            let (slot, config) = (follower.slot().clone(), Arc::clone(&config));
-            let app =
-                App::new(config, Arc::clone(&schema), slot, Arc::clone(&clock), watch.clone())?;
-            tasks.spawn(serve(server, app, shutdown.clone()));
+            let served = Served {
+                config: Arc::clone(&config),
+                schema: Arc::clone(&schema),
+                slot: follower.slot().clone(),
+                clock: Arc::clone(&clock),
+                watch: watch.clone(),
+            };
+            tasks.spawn(serve(server, served, shutdown.clone()));
             Some(watch)
         }
         None => None,
@@ -85,7 +89,11 @@ pub async fn run(
     }
     start_stateless(&context, follower.as_ref(), &control, &mut tasks);
     start_training(&context, runtime, &mut tasks)?;
-    let shutdown = context.shutdown.clone();
+    until_end(tasks, &context.shutdown).await
+}
+
+/// Waits for the first role that fails, or for all of them to end.
+async fn until_end(mut tasks: Tasks, shutdown: &Shutdown) -> anyhow::Result<()> {
     let overdue = async {
         shutdown.cancelled().await;
         tokio::time::sleep(GRACE).await;
@@ -107,8 +115,8 @@ pub async fn run(
 }
 
 /// Shows the line from the start: that Kafka is away is seen there too.
-async fn serve(server: HttpServer, app: Arc<App>, shutdown: Shutdown) -> anyhow::Result<()> {
-    server.run(app, shutdown).await;
+async fn serve(server: HttpServer, served: Served, shutdown: Shutdown) -> anyhow::Result<()> {
+    server.run(served, shutdown).await;
     Ok(())
 }
 

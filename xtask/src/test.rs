@@ -50,8 +50,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return test(&[], &[], "on embedded brokers; real servers: not tested");
     }
     ensure_tools()?;
-    fetched::from_python(&crate::workspace_root()?, "schemathesis", &[FUZZER])?;
-    let servers = services::up(&Server::ALL)?;
+    let fuzzer = fetched::from_python(&crate::workspace_root()?, "schemathesis", &[FUZZER])?;
+    let mut servers = services::up(&Server::ALL)?;
+    servers.variables.push(("WEIR_TEST_FUZZER".into(), fuzzer.join("st").display().to_string()));
     let names: Vec<_> = Server::ALL.iter().map(|server| server.name()).collect();
     let on = format!("on embedded brokers and on real servers: {}", names.join(", "));
     let tested = test(&["--features", SERVER_FEATURES], &servers.variables, &on);

@@ -6,7 +6,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use weir_e2e::process::{PATIENCE, Process, built, complete};
+use weir_e2e::process::{PATIENCE, Process, complete};
+use weir_e2e::servers::address;
 use weir_e2e::web::{Answer, ask, get};
 
 use crate::Demo;
@@ -152,8 +153,7 @@ fn one_is_asked_for_at_a_time() {
 #[test]
 fn a_fuzzer_finds_nothing_that_the_description_does_not_say() {
     let demo = finished();
-    let fuzzer = built("weir").with_file_name("").join("../schemathesis/bin/st");
-    assert!(fuzzer.exists(), "{} is missing: `cargo xtask test` installs it", fuzzer.display());
+    let fuzzer = address("WEIR_TEST_FUZZER");
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(fuzzer);
     command.current_dir(folder.path()).arg("run");

@@ -84,11 +84,28 @@ impl IntoResponse for Fault {
     }
 }
 
+/// How predicting fails.
+pub(super) struct Unpredicted;
+
 /// How looking at one version fails.
 pub(super) struct Unfound;
 
 /// How asking the trainer fails.
 pub(super) struct Unwritten;
+
+impl IntoResponses for Unpredicted {
+    fn responses() -> BTreeMap<String, RefOr<ResponseDescription>> {
+        described(&[
+            (
+                "400",
+                "a number or level is missing or is none, a body is no rows, or there are too many",
+            ),
+            ("422", "a level that the model does not know, or a number out of range"),
+            ("429", "too many requests"),
+            ("503", "no model, or it failed"),
+        ])
+    }
+}
 
 impl IntoResponses for Unfound {
     fn responses() -> BTreeMap<String, RefOr<ResponseDescription>> {

@@ -8,7 +8,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -30,12 +29,12 @@ const TOKEN_CHARS_MIN: usize = 16;
 pub(super) struct Peer(pub(super) SocketAddr);
 
 /// Who may write. Of the tokens only digests are kept: all have one length, and comparing them tells nothing.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub(super) struct Tokens(Vec<(String, [u8; 32])>);
 
 impl Tokens {
-    /// Reads the file; none is in an empty name.
-    pub(super) fn read(file: &Path) -> anyhow::Result<Self> {
+    /// Reads the file; an empty name is one without tokens.
+    pub(super) fn read(file: &Path) -> Result<Self, ConfigError> {
         if file.as_os_str().is_empty() {
             return Ok(Self::default());
         }
@@ -43,7 +42,7 @@ impl Tokens {
         let wrong = |what: String| ConfigError::value(format!("http.token-file: {what}"));
         let text = std::fs::read_to_string(&path)
             .map_err(|error| wrong(format!("cannot read {}: {error}", path.display())))?;
-        Ok(Self::parse(&text).map_err(wrong)?)
+        Self::parse(&text).map_err(wrong)
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -162,14 +161,6 @@ fn is_ours(host: &str, names: &[String]) -> bool {
         || names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// Whether the private file of tokens can be used; for a check of the settings.
-///
-/// # Errors
-/// What is wrong with it.
-pub(super) fn check(file: &Path) -> anyhow::Result<()> {
-    Tokens::read(file).map(drop).context("read the tokens")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,7 +184,7 @@ mod tests {
             ("0123456789abcdef\n", "line 1"),
             ("anna 0123456789abcdef\nbert short\n", "line 2"),
         ] {
-            let message = Tokens::parse(text).err().expect(text);
+            let message = Tokens::parse(text).expect_err(text);
             assert!(message.contains(part), "{message}");
             assert!(!message.contains("short\n"), "a token is never told");
         }

@@ -41,8 +41,18 @@ pub use server::HttpServer;
 pub(crate) use watch::Watch;
 pub use watch::seen;
 
+/// What a server shows.
+pub(crate) struct Served {
+    pub(crate) config: Arc<HostConfig>,
+    pub(crate) schema: Arc<Schema>,
+    /// The model in service.
+    pub(crate) slot: ModelSlot,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) watch: Watch,
+}
+
 /// What every handler has at hand.
-pub(crate) struct App {
+struct App {
     config: Arc<HostConfig>,
     schema: Arc<Schema>,
     slot: ModelSlot,
@@ -60,33 +70,11 @@ pub(crate) struct App {
 type Shared = axum::extract::State<Arc<App>>;
 
 impl App {
-    /// The state of a server.
-    ///
-    /// # Errors
-    /// If the file of tokens cannot be used.
-    pub(crate) fn new(
-        config: Arc<HostConfig>,
-        schema: Arc<Schema>,
-        slot: ModelSlot,
-        clock: Arc<dyn Clock>,
-        watch: Watch,
-    ) -> anyhow::Result<Arc<Self>> {
-        let tokens = guard::Tokens::read(&config.http.token_file)?;
+    fn new(served: Served, tokens: guard::Tokens) -> Self {
+        let Served { config, schema, slot, clock, watch } = served;
         let limits = limits::Limits::new(config.http.requests_per_second);
         let worker = Mutex::new(Worker::new(Arc::clone(slot.slot())));
-        let asking = tokio::sync::Mutex::new(());
-        let charts = charts::Charts::default();
-        Ok(Arc::new(Self {
-            config,
-            schema,
-            slot,
-            worker,
-            clock,
-            watch,
-            charts,
-            tokens,
-            limits,
-            asking,
-        }))
+        let (asking, charts) = (tokio::sync::Mutex::new(()), charts::Charts::default());
+        Self { config, schema, slot, worker, clock, watch, charts, tokens, limits, asking }
     }
 }

@@ -192,7 +192,7 @@ pub(super) async fn train(
     operator: Operator,
     Body(why): Body<Why>,
 ) -> Result<Response, Fault> {
-    write(&app, operator, Action::Retrain, why.reason).await
+    write(app, operator, Action::Retrain, why.reason).await
 }
 
 /// Puts a version into service: a challenger, or one that was refused.
@@ -213,7 +213,7 @@ pub(super) async fn promote(
     Body(why): Body<Why>,
 ) -> Result<Response, Fault> {
     let version = find(&app, version?.0)?.manifest.version;
-    write(&app, operator, Action::Promote { version }, why.reason).await
+    write(app, operator, Action::Promote { version }, why.reason).await
 }
 
 /// Puts an earlier version back into service, under a new number.
@@ -235,12 +235,12 @@ pub(super) async fn rollback(
         Some(version) => Some(find(&app, version)?.manifest.version),
         None => None,
     };
-    write(&app, operator, Action::Rollback { version }, back.reason).await
+    write(app, operator, Action::Rollback { version }, back.reason).await
 }
 
-/// Asks the trainer, and notes who did.
+/// Asks the trainer, and notes who did: also if whoever asked does not wait for the answer.
 async fn write(
-    app: &App,
+    app: Arc<App>,
     operator: Operator,
     action: Action,
     reason: String,
@@ -249,17 +249,22 @@ async fn write(
         let detail = format!("Reason is longer than {REASON_CHARS_MAX} characters");
         return Err(Fault::bad("bad-body", detail));
     }
-    let Ok(_asking) = app.asking.try_lock() else {
-        let detail = "the trainer is asked for something else; wait for its answer";
-        return Err(Fault::new(StatusCode::CONFLICT, "busy", detail));
-    };
-    let by = operator.name;
-    let asking = Asking { action: action.clone(), by: by.clone(), reason: reason.clone() };
-    let answered = ask(&app.config, asking, app.clock.now(), PATIENCE).await;
-    tracing::info!(
-        target: "weir_host::audit",
-        by, reason, action = ?action, outcome = ?answered.as_ref().ok(), "asked over HTTP"
-    );
+    let asked = tokio::spawn(async move {
+        let Ok(_asking) = app.asking.try_lock() else {
+            let detail = "the trainer is asked for something else; wait for its answer";
+            return Err(Fault::new(StatusCode::CONFLICT, "busy", detail));
+        };
+        let asking = Asking { action, by: operator.name, reason };
+        let answered = ask(&app.config, asking.clone(), app.clock.now(), PATIENCE).await;
+        let Asking { action, by, reason } = asking;
+        let outcome = answered.as_ref().map_err(|error| format!("{error:#}"));
+        tracing::info!(target: "weir_host::audit", by, reason, ?action, ?outcome, "asked over HTTP");
+        said(answered)
+    });
+    asked.await.unwrap_or_else(|panicked| Err(Fault::internal(&panicked.into())))
+}
+
+fn said(answered: anyhow::Result<Answered>) -> Result<Response, Fault> {
     match answered {
         Ok(Answered::Done(version)) => {
             let version = version.map(|version| version.0);
@@ -274,8 +279,7 @@ async fn write(
             let body = Json(json!({"Id": id, "Detail": detail}));
             Ok((StatusCode::ACCEPTED, body).into_response())
         }
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "trainer cannot be asked");
+        Err(_) => {
             let detail = "the trainer cannot be asked: Kafka does not answer";
             Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "no-kafka", detail))
         }

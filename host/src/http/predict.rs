@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use weir_events::{Missing, ModelRef, Outcome};
 use weir_view::show;
 
-use super::fault::{ECHO_CHARS_MAX, Fault};
+use super::fault::{ECHO_CHARS_MAX, Fault, Unpredicted};
 use super::{App, Shared};
 use crate::model::Active;
 use crate::roles::predict::{columns, outcomes};
@@ -35,10 +35,7 @@ struct Row {
     get, path = "/prediction", tag = "predict",
     responses(
         (status = 200, description = "the prediction, and which model made it", body = Object),
-        (status = 400, description = "a number is missing or is none", content_type = "application/problem+json", body = Fault),
-        (status = 422, description = "a level that the model does not know, or a number out of range", content_type = "application/problem+json", body = Fault),
-        (status = 429, description = "too many requests", content_type = "application/problem+json", body = Fault),
-        (status = 503, description = "no model, or it failed", content_type = "application/problem+json", body = Fault),
+        Unpredicted,
     )
 )]
 pub(super) async fn one(
@@ -85,12 +82,9 @@ pub(super) async fn one(
     request_body(content = Vec<Object>, description = "rows"),
     responses(
         (status = 200, description = "the predictions, and which model made them", body = Object),
-        (status = 400, description = "a row is none, or there are too many", content_type = "application/problem+json", body = Fault),
         (status = 413, description = "too long", content_type = "application/problem+json", body = Fault),
         (status = 415, description = "no JSON", content_type = "application/problem+json", body = Fault),
-        (status = 422, description = "a number out of range", content_type = "application/problem+json", body = Fault),
-        (status = 429, description = "too many requests", content_type = "application/problem+json", body = Fault),
-        (status = 503, description = "no model, or it failed", content_type = "application/problem+json", body = Fault),
+        Unpredicted,
     )
 )]
 pub(super) async fn many(

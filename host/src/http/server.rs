@@ -17,27 +17,33 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa_swagger_ui::SwaggerUi;
 use weir_service::{ConfigError, Shutdown};
 
 use super::fault::Fault;
-use super::guard::{Peer, admit};
-use super::{App, HttpSection, charts, openapi, page};
+use super::guard::{Peer, Tokens, admit};
+use super::{App, HttpSection, Served, charts, openapi, page};
 
 const CONNECTIONS_MAX: usize = 256;
 /// How long a client may take for the head of a request, and may be idle before the next.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD_BYTES_MAX: usize = 32 << 10;
 const BODY_BYTES_MAX: usize = 1 << 20;
+/// How long a client may be silent within a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may last, whatever happens on it. A page that listens to events opens another.
+const CONNECTION_TIME: Duration = Duration::from_secs(3600);
 /// After an error of `accept`: most often the process has no file left for a while.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// What answers on their way get at the end.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
-/// A bound port.
+/// A bound port, and who may write there.
 #[derive(Debug)]
 pub struct HttpServer {
     listener: TcpListener,
+    tokens: Tokens,
 }
 
 impl HttpServer {
@@ -47,11 +53,11 @@ impl HttpServer {
     /// If the address is none or cannot be listened to, or the file of tokens cannot be used.
     pub async fn bind(section: &HttpSection) -> anyhow::Result<Option<Self>> {
         let Some(address) = section.address()? else { return Ok(None) };
-        super::guard::check(&section.token_file)?;
+        let tokens = Tokens::read(&section.token_file)?;
         let listener = TcpListener::bind(address).await.map_err(|error| {
             ConfigError::value(format!("http.listen: cannot listen on {address}: {error}"))
         })?;
-        let server = Self { listener };
+        let server = Self { listener, tokens };
         let at = server.address().context("ask for the port")?;
         tracing::info!("page at http://{at}/, interface at http://{at}/swagger");
         if !at.ip().is_loopback() {
@@ -69,8 +75,8 @@ impl HttpServer {
     }
 
     /// Serves until `shutdown`, and a moment longer for answers on their way.
-    pub(crate) async fn run(self, app: Arc<App>, shutdown: Shutdown) {
-        let router = router(app);
+    pub(crate) async fn run(self, served: Served, shutdown: Shutdown) {
+        let router = router(Arc::new(App::new(served, self.tokens)));
         // Dropping it ends the connections.
         let mut connections = JoinSet::new();
         loop {
@@ -81,7 +87,8 @@ impl HttpServer {
                 accepted = self.listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                     Ok((stream, peer)) => {
                         let router = router.clone();
-                        connections.spawn(serve(stream, peer, router, shutdown.clone()));
+                        let served = serve(stream, peer, router, shutdown.clone());
+                        connections.spawn(tokio::time::timeout(CONNECTION_TIME, served));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -157,6 +164,7 @@ fn router(app: Arc<App>) -> Router {
             Fault::new(StatusCode::METHOD_NOT_ALLOWED, "unknown-method", detail)
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
         .layer(from_fn_with_state(Arc::clone(&app), admit))
         .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
             use axum::response::IntoResponse as _;

@@ -91,7 +91,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=64))]
     pub(crate) partitions: i32,
     /// Show the run as it goes on a page at this address, and leave it there until Ctrl-C: 127.0.0.1:8080.
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = page_address)]
     pub(crate) listen: Option<SocketAddr>,
     /// Where to write error.svg, error.png and every version's component [default: weir-out, nothing with
     /// --json].
@@ -100,6 +100,14 @@ pub(crate) struct Arguments {
     /// Print one JSON object instead of progress and table; `full` adds every prediction.
     #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "summary")]
     pub(crate) json: Option<Json>,
+}
+
+/// An address that can be typed into a browser: with a port that is known before.
+fn page_address(text: &str) -> Result<SocketAddr, String> {
+    match text.parse() {
+        Ok(address) if SocketAddr::port(&address) > 0 => Ok(address),
+        _ => Err("it is an IP address with a port, such as 127.0.0.1:8080".to_owned()),
+    }
 }
 
 /// What the machines send.

@@ -143,6 +143,8 @@ fn a_challenger_is_compared_before_another_one_is_trained_but_not_for_ever() {
         let version = GUARDED.awaits(&log, second(asked_at));
         assert_eq!(version, awaited.then_some(ModelVersion(2)), "{asked_at}");
     }
+    let always = Rules { policy: Policy::Always, ..GUARDED };
+    assert_eq!(always.awaits(&log, second(101)), None, "the original pipeline waits for nothing");
     let verdict =
         Manifest { stage: Stage::Refused, source: Some(ModelVersion(2)), ..manifest(3, b"two") };
     put(&mut log, None, &verdict).expect("accepted");

@@ -57,12 +57,20 @@ async function refresh() {
   setTimeout(() => { fetching = false; if (due) refresh(); }, PAUSE);
 }
 
-const events = new EventSource("/events");
-events.onopen = () => { told("live", "live"); refresh(); };
-events.onerror = () => told("the host does not answer; trying again", "lost");
-for (const name of ["joined", "unjoined", "window", "trigger", "version", "dead-letter", "state", "missed"]) {
-  events.addEventListener(name, refresh);
+function listen() {
+  const events = new EventSource("/events");
+  events.onopen = () => { told("live", "live"); refresh(); };
+  events.onerror = () => {
+    told("the host does not answer; trying again", "lost");
+    // The browser tries again by itself, but not when the host, or a proxy before it, has refused.
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, 5 * PAUSE);
+  };
+  for (const name of ["joined", "unjoined", "window", "trigger", "version", "dead-letter", "state", "missed"]) {
+    events.addEventListener(name, refresh);
+  }
 }
+
+listen();
 
 let act = null;
 
