@@ -10,6 +10,7 @@ use weir_events::{EventTime, Schema, SchemaConfig, TopicNames};
 use weir_kafka::KafkaConfig;
 use weir_mqtt::{Connector, MqttConfig};
 use weir_service::health::HealthConfig;
+use weir_service::traces::TracesConfig;
 use weir_service::{ConfigError, config};
 
 use crate::ledger::Pace;
@@ -38,6 +39,8 @@ pub struct BridgeConfig {
     pub kafka: KafkaConfig,
     /// Where the bridge tells how it is.
     pub health: HealthConfig,
+    /// Where it sends traces of events.
+    pub traces: TracesConfig,
     /// The fields of the payloads. No embedded layer: half of one line's schema and half of
     /// another's make no third.
     #[serde(default = "SchemaConfig::fish")]
@@ -201,6 +204,7 @@ impl BridgeConfig {
     /// The first one that cannot.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.health.check()?;
+        self.traces.check()?;
         self.transform()?;
         self.mqtt_brokers()?;
         self.kafka.check()

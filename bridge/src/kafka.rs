@@ -13,6 +13,7 @@ use weir_events::EventId;
 use weir_kafka::{
     Delivery, DeliveryError, KafkaConfig, KafkaError, NewRecord, Producer, Progress, SendError,
 };
+use weir_service::traces::Step;
 
 use crate::ledger::Claim;
 use crate::relay::Ticket;
@@ -32,6 +33,8 @@ pub(crate) struct Parcel {
     pub(crate) id: Option<EventId>,
     /// The numbers of its sender that it stands for.
     pub(crate) claim: Option<Claim>,
+    /// What is told of it to whoever traces events.
+    pub(crate) step: Step,
     /// Whether its Kafka topic depends on the MQTT topic.
     pub(crate) is_topic_templated: bool,
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 use weir_kafka::{Progress, await_topics};
+use weir_service::traces::Tracer;
 use weir_service::{Clock, Shutdown};
 
 use crate::config::BridgeConfig;
@@ -32,10 +33,11 @@ pub async fn run(
     config.check()?;
     let topics = config.transform()?.routes().topics_written();
     let config = Arc::new(config);
+    let tracer = Tracer::new(&config.traces, "weir-bridge", &config.kafka.client_id)?;
     let mut bridges = JoinSet::new();
     for broker in config.mqtt_brokers()? {
         let shared = (Arc::clone(&clock), progress.clone(), Arc::clone(&counters));
-        let mut bridge = Bridge::new(Arc::clone(&config), broker, shared)?;
+        let mut bridge = Bridge::new(Arc::clone(&config), broker, shared, tracer.clone())?;
         let shutdown = shutdown.clone();
         bridges.spawn(async move { bridge.sessions(&shutdown).await });
     }

@@ -20,6 +20,7 @@ use anyhow::{Context as _, anyhow};
 use tokio::time::Instant;
 use weir_kafka::Progress;
 use weir_mqtt::{AckToken, Acks, Backoff, Incoming, LinkError, Subscriber, SubscriberEvent};
+use weir_service::traces::Tracer;
 use weir_service::{Clock, ConfigError, Shutdown};
 
 use crate::config::{BridgeConfig, MqttBroker};
@@ -73,6 +74,7 @@ pub(crate) struct Bridge {
     clock: Arc<dyn Clock>,
     progress: Progress,
     counters: Arc<BridgeCounters>,
+    tracer: Tracer,
     transform: Transform,
     relay: Relay<AckToken>,
     ledger: Ledger,
@@ -94,11 +96,13 @@ impl Bridge {
         config: Arc<BridgeConfig>,
         broker: MqttBroker,
         (clock, progress, counters): (Arc<dyn Clock>, Progress, Arc<BridgeCounters>),
+        tracer: Tracer,
     ) -> Result<Self, ConfigError> {
         Ok(Self {
             clock,
             progress,
             counters,
+            tracer,
             transform: config.transform()?,
             relay: Relay::new(config.window(&broker)),
             ledger: Ledger::new(config.pace()),

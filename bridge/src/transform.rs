@@ -40,6 +40,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// The id of its event, if it has one.
+    pub fn id(&self) -> Option<EventId> {
+        let (_, id) = self.headers.iter().find(|(name, _)| name == headers::ID)?;
+        id.parse().ok()
+    }
+
     /// The memory that it takes, roughly.
     pub fn bytes(&self) -> usize {
         self.payload.len() + self.headers.iter().map(|(_, text)| text.len()).sum::<usize>()

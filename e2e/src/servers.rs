@@ -21,6 +21,10 @@ pub const MQTT_USERS: &str = "WEIR_TEST_MQTT_USERS";
 pub const MONGODB: &str = "WEIR_TEST_MONGODB";
 /// A MongoDB-protocol server over TLS: a `mongodb://` URI without the CA.
 pub const MONGODB_TLS: &str = "WEIR_TEST_MONGODB_TLS";
+/// An OpenTelemetry collector, to be started: the path of its program.
+pub const COLLECTOR: &str = "WEIR_TEST_COLLECTOR";
+/// What asks an HTTP interface everything that its description permits: the path of its program.
+pub const FUZZER: &str = "WEIR_TEST_FUZZER";
 /// The folder of certificates, keys and passwords that the secured servers were started with.
 pub const SECRETS: &str = "WEIR_TEST_SECRETS";
 

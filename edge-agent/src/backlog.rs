@@ -24,8 +24,16 @@ use crate::sampler::{Event, Position};
 /// What is sent for the next number, or numbers.
 #[derive(Debug)]
 pub(crate) enum Parcel {
-    Event { kind: EventKind, payload: Bytes },
-    Gap { count: u64, reason: GapReason },
+    Event {
+        kind: EventKind,
+        payload: Bytes,
+        /// When it was taken, in microseconds since 1970.
+        taken_at: i64,
+    },
+    Gap {
+        count: u64,
+        reason: GapReason,
+    },
 }
 
 /// The spool and what has become of its records.
@@ -193,7 +201,7 @@ impl Backlog {
             Item::Record(record) => {
                 let target = record.kind == TARGET;
                 let kind = if target { EventKind::Target } else { EventKind::Measurement };
-                Parcel::Event { kind, payload: record.payload }
+                Parcel::Event { kind, payload: record.payload, taken_at: record.at }
             }
             Item::Gap(gap) => {
                 if gap.reason == GapReason::Damaged {

@@ -8,6 +8,7 @@ use weir_events::{EventKind, EventTime, Schema, SchemaConfig};
 use weir_mqtt::{Connector, MqttConfig};
 use weir_service::ConfigError;
 use weir_service::health::HealthConfig;
+use weir_service::traces::TracesConfig;
 
 use crate::courier::{CourierSettings, Until};
 use crate::schedule::Timing;
@@ -40,6 +41,8 @@ pub struct AgentConfig {
     pub mqtt: MqttConfig,
     /// Where the agent tells how it is.
     pub health: HealthConfig,
+    /// Where it sends traces of events.
+    pub traces: TracesConfig,
     /// The fields of a payload.
     #[serde(default = "SchemaConfig::fish")]
     pub schema: SchemaConfig,
@@ -152,6 +155,7 @@ impl AgentConfig {
         }
         Connector::new(&self.mqtt())?;
         self.health.check()?;
+        self.traces.check()?;
         // The topic and the packet's header come on top of the payload.
         let room = (self.mqtt.outgoing_bytes_max as usize).saturating_sub(1_024);
         if self.limits.sample_bytes_max > room {

@@ -31,6 +31,7 @@ mod sampler;
 mod schedule;
 pub mod simulate;
 mod state;
+mod traced;
 mod vitals;
 
 pub use backlog::{Backlog, BacklogError};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
-use weir_events::{Confirmation, EventKind, Gap, GapReason, Stamp};
+use weir_events::{Confirmation, EventKind, Gap, GapReason, Stamp, TraceContext, headers};
 use weir_mqtt::{
     Backoff, Connector, LinkError, Message, Opening, Presence, PublishError, Publisher,
     PublisherEvent,
@@ -18,6 +18,7 @@ use crate::backlog::{Backlog, Parcel};
 use crate::config::AgentConfig;
 use crate::courier::{Courier, Until};
 use crate::progress::Progress;
+use crate::traced::Traced;
 
 /// The topics of one agent.
 #[derive(Debug)]
@@ -27,6 +28,15 @@ struct Topics {
     gap: String,
 }
 
+impl Topics {
+    fn of(&self, kind: EventKind) -> &str {
+        match kind {
+            EventKind::Measurement => &self.measurement,
+            EventKind::Target => &self.target,
+        }
+    }
+}
+
 /// Sends what the backlog holds.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -34,6 +44,7 @@ pub(crate) struct Link {
     opening: Opening,
     topics: Topics,
     courier: Courier,
+    traced: Traced,
     publisher: Option<Publisher>,
     started: Instant,
     retry_at: Instant,
@@ -50,6 +61,7 @@ impl Link {
         config: &AgentConfig,
         connector: Connector,
         backlog: &Backlog,
+        traced: Traced,
         progress: Progress,
         seed: u64,
     ) -> Self {
@@ -64,6 +76,7 @@ impl Link {
                 gap: config.gap_topic(),
             },
             courier: Courier::new(config.courier(), backlog.spans()),
+            traced,
             publisher: None,
             started,
             retry_at: started,
@@ -105,9 +118,14 @@ impl Link {
             && let Some(seq) = self.courier.next_unsent()
         {
             let Some(parcel) = backlog.parcel(seq)? else { return Ok(()) };
-            let (message, count) = message(&self.topics, &self.courier, parcel);
+            let traced = self.traced.begin(&self.courier.stamp(), &parcel);
+            let context = traced.and_then(|(_, step)| step.context());
+            let (message, count) = message(&self.topics, &self.courier, parcel, context);
             match publisher.publish(seq, message) {
                 Ok(()) => {
+                    if let Some((kind, step)) = traced {
+                        self.traced.sent(seq, kind, step);
+                    }
                     self.note_sent(seq, count);
                     crash_point("agent-sent");
                 }
@@ -189,7 +207,7 @@ impl Link {
                 self.progress.update(|counts| counts.pubacks += 1);
                 crash_point("agent-puback");
                 let released = self.courier.acked(seq, self.started.elapsed());
-                release(backlog, released);
+                self.release(backlog, released);
             }
             PublisherEvent::Heard(payload) => self.heard(&payload, backlog),
             PublisherEvent::Refused { seq, refusal } if refusal.is_permanent() => {
@@ -217,9 +235,18 @@ impl Link {
         match Confirmation::parse(payload) {
             Ok(confirmation) => {
                 let released = self.courier.confirmed(&confirmation, self.started.elapsed());
-                release(backlog, released);
+                self.release(backlog, released);
             }
             Err(error) => tracing::warn!(%error, "not understood on the acknowledgement topic"),
+        }
+    }
+
+    fn release(&mut self, backlog: &mut Backlog, through: Option<u64>) {
+        let Some(through) = through else { return };
+        self.traced.confirmed(through, |kind| self.topics.of(kind));
+        if let Err(error) = backlog.release(through) {
+            // It stays on disk, is sent again after a restart, and known as a repetition there.
+            tracing::error!(%error, through, "delete confirmed events from the spool");
         }
     }
 
@@ -245,30 +272,23 @@ fn opening(config: &AgentConfig) -> Opening {
 }
 
 /// The message for the next number, and for how many numbers it stands.
-fn message<'a>(topics: &'a Topics, courier: &Courier, parcel: Parcel) -> (Message<'a>, u64) {
-    let properties = vec![(Stamp::PROPERTY.to_owned(), courier.stamp().to_string())];
+fn message<'a>(
+    topics: &'a Topics,
+    courier: &Courier,
+    parcel: Parcel,
+    trace: Option<TraceContext>,
+) -> (Message<'a>, u64) {
+    let mut properties = vec![(Stamp::PROPERTY.to_owned(), courier.stamp().to_string())];
     match parcel {
-        Parcel::Event { kind, payload } => {
-            let topic = match kind {
-                EventKind::Measurement => &topics.measurement,
-                EventKind::Target => &topics.target,
-            };
-            (Message { topic, payload, properties }, 1)
+        Parcel::Event { kind, payload, .. } => {
+            properties.extend(trace.map(|trace| (headers::TRACE.to_owned(), trace.to_string())));
+            (Message { topic: topics.of(kind), payload, properties }, 1)
         }
         Parcel::Gap { count, reason } => {
             let count = courier.clip(count);
             let payload = Gap { count, reason }.to_bytes().into();
             (Message { topic: &topics.gap, payload, properties }, count)
         }
-    }
-}
-
-fn release(backlog: &mut Backlog, through: Option<u64>) {
-    if let Some(through) = through
-        && let Err(error) = backlog.release(through)
-    {
-        // It stays on disk, is sent again after a restart, and known as a repetition there.
-        tracing::error!(%error, through, "delete confirmed events from the spool");
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use weir_mqtt::Connector;
+use weir_service::traces::Tracer;
 use weir_service::{ConfigError, EventClock, Shutdown, crash_point};
 use weir_spool::{AppendError, Full, Synced};
 
@@ -22,6 +23,7 @@ use crate::gate::Gate;
 use crate::link::{Link, until};
 use crate::progress::{Counts, Progress};
 use crate::sampler::{Event, SampleError, Sampler};
+use crate::traced::Traced;
 
 /// What a run is made of, beside its configuration.
 #[derive(Debug)]
@@ -89,7 +91,10 @@ pub async fn run<S: Sampler, G: Gate>(
     config.check()?;
     let connector = Connector::new(&config.mqtt())?;
     let Parts { backlog, sampler, gate, clock, progress, seed } = parts;
-    let link = Link::new(config, connector, &backlog, progress.clone(), seed);
+    let name = format!("{}/{}", config.line, config.device);
+    let tracer = Tracer::new(&config.traces, "weir-agent", &name)?;
+    let traced = Traced::new(tracer, &config.line, &config.device);
+    let link = Link::new(config, connector, &backlog, traced, progress.clone(), seed);
     let mut work = Work::new(backlog, link, progress.clone());
     let (sender, mut events) = mpsc::channel(STEP_EVENTS);
     let bytes_max = config.limits.sample_bytes_max;

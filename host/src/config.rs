@@ -10,6 +10,7 @@ use weir_kafka::KafkaConfig;
 use weir_registry::{Policy, Rules};
 use weir_runtime::{FitOptions, Limits};
 use weir_service::health::HealthConfig;
+use weir_service::traces::TracesConfig;
 use weir_service::{ConfigError, config};
 use weir_stream::{Closing, ComparisonConfig, JoinConfig, TumblingMeanConfig, UnseenLevelConfig};
 
@@ -91,6 +92,8 @@ pub struct HostConfig {
     pub http: HttpSection,
     /// Where the host tells how it is.
     pub health: HealthConfig,
+    /// Where it sends traces of events.
+    pub traces: TracesConfig,
 }
 
 impl HostConfig {
@@ -114,6 +117,7 @@ impl HostConfig {
         self.kafka().check()?;
         self.http.address()?;
         self.health.check()?;
+        self.traces.check()?;
         let positive = |name: &str, fine: bool| {
             if fine {
                 Ok(())

@@ -1,6 +1,6 @@
 //! What a role writes for a batch: all of it is delivered before the batch counts as done.
 
-use weir_events::{EventId, Key, Rejection, TopicNames, headers};
+use weir_events::{EventId, Key, Rejection, TopicNames, TraceContext, headers};
 use weir_kafka::{Delivery, NewRecord, Producer, Record};
 
 use crate::counters::Letter;
@@ -19,17 +19,19 @@ impl<'a> Outputs<'a> {
         Self { producer, deliveries: Vec::new(), letters: Vec::new() }
     }
 
-    /// Writes a result with the id of the event that it is computed from.
+    /// Writes a result with the id of the event that it is computed from, and the event's trace.
     pub(crate) async fn event(
         &mut self,
         topic: &str,
         key: &Key,
         id: EventId,
         payload: &[u8],
+        trace: Option<TraceContext>,
     ) -> anyhow::Result<()> {
-        let id = id.to_string();
-        self.write(topic, Some(key.as_str().as_bytes()), payload, &[(headers::ID, id.as_bytes())])
-            .await
+        let (id, trace) = (id.to_string(), trace.map(|trace| trace.to_string()));
+        let trace = trace.as_ref().map(|trace| (headers::TRACE, trace.as_bytes()));
+        let named: Vec<_> = [(headers::ID, id.as_bytes())].into_iter().chain(trace).collect();
+        self.write(topic, Some(key.as_str().as_bytes()), payload, &named).await
     }
 
     /// Writes a result that belongs to no single event.

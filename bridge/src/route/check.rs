@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_events::TopicNames;
+use weir_events::headers::TRACE;
 
 use super::{Announced, Destination, RouteConfig, Routes, Rule, Segment};
 use crate::template::{Template, TemplateError};
@@ -154,8 +155,9 @@ fn headers(
     names: &[&str],
 ) -> Result<Vec<(String, Template)>, String> {
     let header = |(name, text): (&String, &String)| {
-        if name.is_empty() || name.starts_with(RESERVED) {
-            return Err(format!("{name:?}: is empty, or begins with {RESERVED}, as Weir's own do"));
+        if name.is_empty() || name.starts_with(RESERVED) || name == TRACE {
+            let own = format!("begins with {RESERVED}, as Weir's own do");
+            return Err(format!("{name:?}: is empty, is {TRACE}, or {own}"));
         }
         Ok((name.clone(), filled_by(text, names)?))
     };

@@ -1,21 +1,23 @@
 //! What happens to single messages, reports and confirmations within a session.
 
-use std::time::Duration;
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
 use bytes::Bytes;
 use tokio::time::Instant;
-use weir_events::{EventTime, Rejection, Stamp};
+use weir_events::{EventTime, Rejection, Stamp, TraceContext, headers};
 use weir_kafka::Class;
 use weir_mqtt::{AckToken, Acks, Incoming, Subscriber};
 use weir_service::crash_point;
+use weir_service::traces::{Stage, Step};
 
 use super::{BATCH, Bridge, End};
 use crate::counters::Snapshot;
 use crate::kafka::{Outlet, Parcel, Report};
 use crate::ledger::{Answer, Verdict};
 use crate::relay::{Effect, Event, Passed, Receipt};
-use crate::transform::Message;
+use crate::transform::{Message, Record};
 
 /// What a message takes beside its bytes: entries of queues, and librdkafka's.
 const MESSAGE_BYTES: usize = 512;
@@ -38,8 +40,7 @@ impl Bridge {
         let now = self.now();
         crash_point("bridge-received");
         let Incoming { generation, topic, payload, properties, token } = message;
-        let stamp = properties.iter().find(|(name, _)| name == Stamp::PROPERTY);
-        let stamp = stamp.map(|(_, text)| text.as_str());
+        let stamp = property(&properties, Stamp::PROPERTY);
         let reading = self.transform.read(Message { topic: &topic, payload: &payload, stamp, at });
         let bytes = topic.len() + MESSAGE_BYTES;
         let receipt = |bytes| Receipt { generation, token, bytes, at: now };
@@ -47,7 +48,7 @@ impl Bridge {
             let answer_to = || self.transform.routes().answer_topic(reading.levels());
             self.ledger.receive(&reading.device(), arrival, now, answer_to)
         });
-        let (record, id, claim) = match verdict {
+        let (mut record, id, claim) = match verdict {
             None => (self.transform.record(&reading), None, None),
             Some(Verdict::New(claim)) => {
                 (self.transform.record(&reading), reading.id(), Some(claim))
@@ -76,15 +77,29 @@ impl Bridge {
         if let Some(reason) = refused {
             tracing::debug!(topic, %reason, "refused a message");
         }
+        let step = self.begin(&mut record, property(&properties, headers::TRACE));
         // A dead letter never becomes another one, so that its payload need not be kept.
         let payload = if refused.is_some() { Bytes::new() } else { payload };
         let bytes = bytes + payload.len() + record.bytes();
         let ticket = self.relay.receive(receipt(bytes), refused);
         let is_topic_templated = record.is_topic_templated;
-        let parcel = Parcel { ticket, mqtt_topic: topic, payload, id, claim, is_topic_templated };
+        let mqtt_topic = topic;
+        let parcel = Parcel { ticket, mqtt_topic, payload, id, claim, step, is_topic_templated };
         outlet.push(parcel, record);
         crash_point("bridge-produced");
         None
+    }
+
+    /// Begins what is told of a message, `told` being what it says about its trace. What it says cannot be read where a
+    /// machine wrote it that knows no traces: then it says nothing.
+    fn begin(&self, record: &mut Record, told: Option<&str>) -> Step {
+        let told: Option<TraceContext> = told.and_then(|text| text.parse().ok());
+        let step = match record.id() {
+            Some(id) => self.tracer.begin(Stage::Forward, id, told, SystemTime::now()),
+            None => Step::untraced(told),
+        };
+        record.headers.extend(trace_header(&step));
+        step
     }
 
     fn pass(&mut self, receipt: Receipt<AckToken>, passed: Passed, acks: &Acks) {
@@ -126,6 +141,16 @@ impl Bridge {
         outlet: &mut Outlet,
     ) -> anyhow::Result<Option<End>> {
         let Report { parcel, result } = report;
+        if result.is_ok() {
+            self.tracer.end(parcel.step, || {
+                vec![
+                    ("messaging.system", "kafka".into()),
+                    ("messaging.operation.type", "send".into()),
+                    ("weir.mqtt.topic", parcel.mqtt_topic.clone().into()),
+                    ("weir.mqtt.broker", (&*self.broker.name).into()),
+                ]
+            });
+        }
         let (event, cause) = match result {
             Ok(()) => (Event::Delivered(parcel.ticket), String::new()),
             // Whoever chose the MQTT topic chose the Kafka topic: that must not hold up the others.
@@ -174,13 +199,14 @@ impl Bridge {
 
     /// Sends a dead letter in the place of a record that Kafka refuses.
     fn set_aside(&self, parcel: &Parcel, cause: &str, outlet: &mut Outlet) {
-        let Parcel { ticket, mqtt_topic, payload, id, claim, .. } = parcel;
+        let Parcel { ticket, mqtt_topic, payload, id, claim, step, .. } = parcel;
         let (ticket, id, claim) = (*ticket, *id, *claim);
         let rejection = Rejection::refused_by_kafka(cause);
-        let record = self.transform.dead_letter(mqtt_topic, payload, id, &rejection);
+        let mut record = self.transform.dead_letter(mqtt_topic, payload, id, &rejection);
         let (mqtt_topic, payload) = (mqtt_topic.clone(), Bytes::new());
-        let is_topic_templated = false;
-        let parcel = Parcel { ticket, mqtt_topic, payload, id, claim, is_topic_templated };
+        record.headers.extend(trace_header(step));
+        let (step, is_topic_templated) = (*step, false);
+        let parcel = Parcel { ticket, mqtt_topic, payload, id, claim, step, is_topic_templated };
         outlet.push(parcel, record);
     }
 
@@ -230,4 +256,12 @@ impl Bridge {
         let now = self.clock.now();
         (now >= self.config.limits.clock_not_before).then_some(now)
     }
+}
+
+fn trace_header(step: &Step) -> Option<(Cow<'static, str>, String)> {
+    step.context().map(|trace| (headers::TRACE.into(), trace.to_string()))
+}
+
+fn property<'a>(properties: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    properties.iter().find(|(named, _)| named == name).map(|(_, text)| text.as_str())
 }

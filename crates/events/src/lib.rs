@@ -23,6 +23,7 @@ mod round;
 mod schema;
 mod time;
 mod topics;
+mod trace;
 
 pub use decode::{Decoded, EventKind, Source};
 pub use delivery::{Confirmation, DeliveryError, Epoch, Gap, GapReason, Stamp};
@@ -38,3 +39,4 @@ pub use round::{relative_error, round_half_even};
 pub use schema::{Range, Schema, SchemaConfig, SchemaError};
 pub use time::{EventTime, TimeError};
 pub use topics::{TopicNames, headers};
+pub use trace::{TraceContext, TraceContextError};

@@ -16,6 +16,8 @@ pub mod headers {
     pub const SIZE: &str = "weir-size";
     /// The digest of a dead letter's payload, before it was cut.
     pub const DIGEST: &str = "weir-digest";
+    /// The trace that the event belongs to, as [`crate::TraceContext`] writes it; also a user property of MQTT messages.
+    pub const TRACE: &str = "traceparent";
 }
 
 /// The Kafka topics. The defaults are the original pipeline's names and, for what it did not have,

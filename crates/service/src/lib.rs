@@ -14,6 +14,7 @@ mod security;
 mod shutdown;
 mod telemetry;
 pub mod tls;
+pub mod traces;
 
 pub use clock::{Clock, EventClock, SystemClock};
 pub use config::ConfigError;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use weir_e2e::process::{PATIENCE, Process, complete};
-use weir_e2e::servers::address;
+use weir_e2e::servers::{FUZZER, address};
 use weir_e2e::web::{Answer, ask, get};
 
 use crate::Demo;
@@ -153,7 +153,7 @@ fn one_is_asked_for_at_a_time() {
 #[test]
 fn a_fuzzer_finds_nothing_that_the_description_does_not_say() {
     let demo = finished();
-    let fuzzer = address("WEIR_TEST_FUZZER");
+    let fuzzer = address(FUZZER);
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(fuzzer);
     command.current_dir(folder.path()).arg("run");

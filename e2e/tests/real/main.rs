@@ -12,3 +12,4 @@ mod plant;
 mod servers;
 mod site;
 mod standby;
+mod traces;

@@ -192,7 +192,13 @@ async fn write(
                 let measurement = &row.prediction.measurement;
                 let payload = context.schema.encode_joined(&row);
                 outputs
-                    .event(&context.topics().joined, &measurement.key, measurement.id, &payload)
+                    .event(
+                        &context.topics().joined,
+                        &measurement.key,
+                        measurement.id,
+                        &payload,
+                        None,
+                    )
                     .await?;
             }
             JoinOutput::Unjoined(event) => {
@@ -200,7 +206,7 @@ async fn write(
                     tracing::debug!(key = %event.key, reason = event.reason.as_str(), "event is not joined");
                 }
                 outputs
-                    .event(&context.topics().unjoined, &event.key, event.id, &event.encode())
+                    .event(&context.topics().unjoined, &event.key, event.id, &event.encode(), None)
                     .await?;
             }
         }

@@ -11,10 +11,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::bail;
-use weir_events::{EventId, Schema, TopicNames, headers};
+use weir_events::{EventId, Schema, TopicNames, TraceContext, headers};
 use weir_kafka::{
     Assignment, Consumer, ConsumerEvent, KafkaConfig, Partition, Producer, Progress, Record, Resume,
 };
+use weir_service::traces::Tracer;
 use weir_service::{Clock, Shutdown};
 
 use crate::config::{HostConfig, Role};
@@ -29,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) progress: Progress,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) counters: Arc<HostCounters>,
+    pub(crate) tracer: Tracer,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -181,4 +183,9 @@ pub fn id_of(record: &Record) -> EventId {
     let header = record.header(headers::ID).and_then(|id| id.parse().ok());
     let place = record.position;
     header.unwrap_or_else(|| EventId::of_position(&record.topic, place.partition, place.offset))
+}
+
+/// What a record says about the trace of its event.
+pub(crate) fn trace_of(record: &Record) -> Option<TraceContext> {
+    record.header(headers::TRACE)?.parse().ok()
 }

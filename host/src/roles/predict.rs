@@ -3,14 +3,15 @@
 //! A measurement is never lost to a model: if the component fails or does not know the level, the
 //! prediction says so and has no number.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use weir_events::{EventKind, Measurement, Missing, ModelRef, Outcome, Prediction, Shadow, Source};
 use weir_kafka::Record;
 use weir_runtime::{Predictions, Worker};
 use weir_service::crash_point;
+use weir_service::traces::{Attribute, Stage};
 
-use super::{Context, Input, Work, id_of};
+use super::{Context, Input, Work, id_of, trace_of};
 use crate::config::Role;
 use crate::model::{Active, ModelSlot};
 use crate::outputs::Outputs;
@@ -61,23 +62,31 @@ async fn batch(
     records: &[Record],
 ) -> anyhow::Result<()> {
     let mut outputs = Outputs::new(&context.producer);
-    let mut measurements = Vec::with_capacity(records.len());
+    let began = SystemTime::now();
+    let (mut measurements, mut steps) = (Vec::with_capacity(records.len()), Vec::new());
     for record in records {
         let source = Source::record(record.timestamp);
         match context.schema.decode(EventKind::Measurement, record.payload(), &source) {
-            Ok(decoded) => measurements.push(decoded.into_measurement(id_of(record))),
+            Ok(decoded) => {
+                let (id, told) = (id_of(record), trace_of(record));
+                measurements.push(decoded.into_measurement(id));
+                steps.push((context.tracer.begin(Stage::Predict, id, told, began), record));
+            }
             Err(rejection) => outputs.dead_letter(record, &rejection).await?,
         }
     }
     let predictions = predict(slot, workers, measurements);
-    for prediction in &predictions {
+    for (prediction, (step, _)) in predictions.iter().zip(&steps) {
         let payload = context.schema.encode_prediction(prediction);
         let Measurement { id, key, .. } = &prediction.measurement;
-        outputs.event(&context.topics().prediction, key, *id, &payload).await?;
+        outputs.event(&context.topics().prediction, key, *id, &payload, step.context()).await?;
         crash_point("predict-written");
     }
     let letters = outputs.settle().await?;
     crash_point("predict-delivered");
+    for (prediction, (step, record)) in predictions.iter().zip(steps) {
+        context.tracer.end(step, || attributes(prediction, record));
+    }
     input.done(records);
     context.counters.count(|counts| {
         counts.done(Role::Predict, records, &letters);
@@ -86,6 +95,25 @@ async fn batch(
     });
     crash_point("predict-done");
     Ok(())
+}
+
+/// What a span tells of a prediction.
+fn attributes(prediction: &Prediction, record: &Record) -> Vec<Attribute> {
+    let ModelRef { version, digest, .. } = prediction.model;
+    let outcome = match prediction.outcome {
+        Outcome::Value(_) => "predicted",
+        Outcome::Missing(missing) => missing.as_str(),
+    };
+    vec![
+        ("messaging.system", "kafka".into()),
+        ("messaging.operation.type", "process".into()),
+        ("messaging.destination.name", (&*record.topic).into()),
+        ("messaging.destination.partition.id", record.position.partition.to_string().into()),
+        ("messaging.kafka.offset", record.position.offset.into()),
+        ("weir.model.version", version.0.cast_signed().into()),
+        ("weir.model.digest", digest.to_string().into()),
+        ("weir.outcome", outcome.into()),
+    ]
 }
 
 /// The version that serves, and the one beside it.

@@ -32,6 +32,10 @@ pub(super) const CONFINED: &[Confined] = &[
         places: &["crates/service/src/health/metrics.rs"],
     },
     Confined { packages: &["sd-notify"], places: &["crates/service/src/health/notify.rs"] },
+    Confined {
+        packages: &["opentelemetry", "opentelemetry-otlp", "opentelemetry_sdk", "reqwest"],
+        places: &["crates/service/src/traces/otlp.rs"],
+    },
     Confined { packages: &["wit-bindgen"], places: &["model-wasm/"] },
 ];
 
