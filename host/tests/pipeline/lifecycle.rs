@@ -1,10 +1,12 @@
 //! From a trained version to one that serves, and back.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use weir_events::{EventTime, ModelVersion};
 use weir_host::PromotionSection;
+use weir_kafka::Record;
 use weir_registry::{Action, CauseKind, Manifest, Policy, Request, Stage};
 
 use crate::fish::{Event, PER_WINDOW, fish, training_rows};
@@ -133,54 +135,88 @@ async fn what_is_no_request_is_set_aside() {
     host.stop().await;
 }
 
+/// How many swaps, and how many fish are written for each, in batches.
+const SWAPS: usize = 100;
+const BATCHES: u32 = 5;
+const BATCH: u32 = 20;
+/// Between two batches. The load is bounded whatever the machine: the broker in this process keeps so much and no more.
+const PACE: Duration = Duration::from_millis(12);
+
+impl Line {
+    /// Measures the fish of one swap. Returns the number of the next one.
+    async fn load(&self, start: u32) -> u32 {
+        let mut pace = tokio::time::interval(PACE);
+        let ends = (1..=BATCHES).map(|batch| start + batch * BATCH);
+        for end in ends {
+            pace.tick().await;
+            let salmon = fish(end - BATCH..end, "salmon");
+            let measurements: Vec<_> = salmon.iter().map(crate::fish::Fish::measurement).collect();
+            self.write(&self.config.topics.measurement, &measurements).await;
+        }
+        start + BATCHES * BATCH
+    }
+
+    /// When Kafka was given the record of each fish, in milliseconds, by its number.
+    async fn times(&self, topic: &str) -> Vec<i64> {
+        let time = |record: &Record| {
+            let number: u32 = record.key_text().expect("a key").parse().expect("a number");
+            (number, record.timestamp.as_micros() / 1_000)
+        };
+        let times: BTreeMap<_, _> = self.records(topic).await.iter().map(time).collect();
+        times.into_values().collect()
+    }
+}
+
 /// A hundred swaps while fish pass: each is predicted, by exactly one version, which has the digest of its manifest.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_swaps_lose_and_mix_nothing() {
-    let line = Line::start(2);
+    let line = Line::start(4);
     let (salmon, _) = line.publish(&training_rows(&["salmon"])).await;
     let host = line.host();
     line.ready().await;
     let trainer = line.trainer(line.schema());
     let both = trainer.train(&training_rows(&["salmon", "walleye"]), 0).expect("fits");
-    let done = weir_service::Shutdown::new();
-    let swaps = async {
-        let mut catalog = line.catalog().await;
-        for number in 0..100 {
-            let trained = if number % 2 == 0 { &both } else { &salmon };
-            let cause = weir_registry::Cause::file();
-            let manifest = trainer.manifest(trained, "weight", crate::line::now(), cause);
-            catalog.publish(trained.model.bytes(), manifest).await.expect("published");
-            tokio::time::sleep(std::time::Duration::from_millis(60)).await;
-        }
-        done.cancel();
-    };
-    let load = async {
-        let mut start = 0;
-        while !done.is_cancelled() {
-            let measurements: Vec<_> = fish(start..start + 20, "salmon")
-                .iter()
-                .map(crate::fish::Fish::measurement)
-                .collect();
-            line.write(&line.config.topics.measurement, &measurements).await;
-            start += 20;
-        }
-        start
-    };
-    let ((), fish) = soon("swaps under load", async { tokio::join!(swaps, load) }).await;
-    let fish = usize::try_from(fish).expect("not many");
+    let mut next = 0;
+    for _ in 0..SWAPS {
+        next = line.load(next).await;
+    }
+    let steady = usize::try_from(next).expect("not many");
+    let mut catalog = line.catalog().await;
+    for number in 0..SWAPS {
+        let trained = if number % 2 == 0 { &both } else { &salmon };
+        let cause = weir_registry::Cause::file();
+        let manifest = trainer.manifest(trained, "weight", crate::line::now(), cause);
+        let swap = catalog.publish(trained.model.bytes(), manifest);
+        let swapped = async { tokio::join!(swap, line.load(next)) };
+        let (published, end) = soon("a swap under load", swapped).await;
+        published.expect("published");
+        next = end;
+    }
+    let fish = usize::try_from(next).expect("not many");
     line.settled().await;
     let digests: Vec<_> = line.versions().await.into_iter().map(|it| it.model_ref()).collect();
-    assert_eq!(digests.len(), 101);
+    assert_eq!(digests.len(), SWAPS + 1);
     let predictions = line.predictions().await;
-    let ids: std::collections::BTreeSet<_> =
-        predictions.iter().map(|prediction| prediction.measurement.id).collect();
+    let ids: BTreeSet<_> = predictions.iter().map(|it| it.measurement.id).collect();
     assert_eq!((predictions.len(), ids.len()), (fish, fish));
     assert!(predictions.iter().all(|prediction| digests.contains(&prediction.model)));
-    let served: std::collections::BTreeSet<_> =
-        predictions.iter().map(|prediction| prediction.model.version).collect();
+    let served: BTreeSet<_> = predictions.iter().map(|it| it.model.version).collect();
+    let (measured, predicted) = (
+        line.times(&line.config.topics.measurement).await,
+        line.times(&line.config.topics.prediction).await,
+    );
+    let mut latencies: Vec<_> =
+        predicted.iter().zip(&measured).map(|(to, from)| to - from).collect();
+    let (before, during) = latencies.split_at_mut(steady);
+    let percentile = |latencies: &mut [i64]| {
+        latencies.sort_unstable();
+        latencies[latencies.len() * 99 / 100]
+    };
     println!(
-        r#"{{"row":"M-3","events":{fish},"missing":0,"swaps":100,"versions_that_predicted":{}}}"#,
-        served.len()
+        r#"{{"row":"M-3","events":{fish},"missing":0,"swaps":{SWAPS},"versions_that_predicted":{},"p99_ms_steady":{},"p99_ms_swapping":{}}}"#,
+        served.len(),
+        percentile(before),
+        percentile(during)
     );
     assert!(served.len() > 20, "{} versions served", served.len());
     host.stop().await;

@@ -10,13 +10,13 @@ use crate::line::{Line, now, signing_key};
 
 impl Line {
     /// Writes an envelope under the key of a version.
-    async fn offer(&self, version: u64, envelope: Vec<u8>) {
+    pub(crate) async fn offer(&self, version: u64, envelope: Vec<u8>) {
         let key = RecordKey::Manifest("weight".into(), ModelVersion(version));
         let record = Event { key: key.to_string().into_bytes(), id: None, payload: envelope };
         self.write(&self.config.topics.models, &[record]).await;
     }
 
-    async fn component(&self, digest: Digest, bytes: &[u8]) {
+    pub(crate) async fn component(&self, digest: Digest, bytes: &[u8]) {
         let key = RecordKey::Blob(digest).to_string().into_bytes();
         let record = Event { key, id: None, payload: bytes.to_vec() };
         self.write(&self.config.topics.models, &[record]).await;

@@ -68,7 +68,7 @@ impl Guest {
     }
 
     pub(crate) fn core_module(&self) -> Vec<u8> {
-        wat::parse_str(self.text("")).unwrap()
+        wat::parse_str(self.text("")).expect("valid")
     }
 
     /// The same guest in a world that imports a clock.
@@ -76,7 +76,7 @@ impl Guest {
         let mut resolve = contract();
         let world = "package test:clocked; interface clock { now: func() -> u64; }
             world clocked { import clock; export weir:model/regressor@0.1.0; }";
-        resolve.push_str("clocked.wit", world).unwrap();
+        resolve.push_str("clocked.wit", world).expect("valid");
         let import = r#"(import "test:clocked/clock" "now" (func (result i64)))"#;
         component(&self.text(import), &resolve, "test:clocked/clocked")
     }
@@ -119,7 +119,7 @@ impl Guest {
 pub(crate) fn of_another_world() -> Vec<u8> {
     let mut resolve = Resolve::default();
     let world = "package test:other; world other { export now: func() -> u32; }";
-    resolve.push_str("other.wit", world).unwrap();
+    resolve.push_str("other.wit", world).expect("valid");
     let text = r#"(module (func (export "now") (result i32) (i32.const 1)))"#;
     component(text, &resolve, "test:other/other")
 }
@@ -129,7 +129,7 @@ pub(crate) fn of_other_types() -> Vec<u8> {
     let mut resolve = Resolve::default();
     let world = "package weir:model@0.1.0; interface regressor { describe: func() -> u32; }
         world model { export regressor; }";
-    resolve.push_str("types.wit", world).unwrap();
+    resolve.push_str("types.wit", world).expect("valid");
     let name = "weir:model/regressor@0.1.0#describe";
     let text = format!(r#"(module (func (export "{name}") (result i32) (i32.const 1)))"#);
     component(&text, &resolve, "model")
@@ -137,17 +137,25 @@ pub(crate) fn of_other_types() -> Vec<u8> {
 
 fn contract() -> Resolve {
     let mut resolve = Resolve::default();
-    resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit")).unwrap();
+    let folders = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let wit = folders.map(|folder| folder.join("wit")).find(|wit| wit.join("model.wit").exists());
+    resolve.push_path(wit.expect("the repository has it")).expect("valid");
     resolve
 }
 
 fn component(text: &str, resolve: &Resolve, world: &str) -> Vec<u8> {
     let packages: Vec<_> = resolve.packages.iter().map(|(id, _)| id).collect();
     let main = &packages[packages.len() - 1..];
-    let world = resolve.select_world(main, Some(world)).unwrap();
-    let mut module = wat::parse_str(text).unwrap();
-    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8, false).unwrap();
-    ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
+    let world = resolve.select_world(main, Some(world)).expect("valid");
+    let mut module = wat::parse_str(text).expect("valid");
+    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8, false)
+        .expect("valid");
+    ComponentEncoder::default()
+        .validate(true)
+        .module(&module)
+        .expect("valid")
+        .encode()
+        .expect("valid")
 }
 
 /// `description` of the contract in memory: 152 bytes, see the canonical ABI's alignment rules.
