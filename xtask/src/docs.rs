@@ -4,6 +4,7 @@
 //! the name that each setting has in the environment. Nothing is said here that is not in those files. A test fails
 //! when the page is not what they give.
 
+mod recording;
 mod settings;
 
 use std::fmt::Write as _;
@@ -43,6 +44,9 @@ pub(crate) struct Arguments {
     /// Writes nothing; fails if the page is not what the defaults give.
     #[arg(long)]
     check: bool,
+    /// Records the demo on a terminal too, into docs/demo.svg. Takes half a minute.
+    #[arg(long, conflicts_with = "check")]
+    record: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -57,6 +61,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         fs::write(&path, page).with_context(|| format!("write {PAGE}"))?;
     }
     report(&format!("{PAGE} {}", if changed { "written" } else { "unchanged" }));
+    if arguments.record {
+        recording::record(&root)?;
+    }
     Ok(())
 }
 

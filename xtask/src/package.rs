@@ -37,9 +37,14 @@ pub(crate) const PACKAGES: [Package; 3] = [
         name: "weir-bridge",
         folder: "bridge",
         settings: "bridge.toml",
-        features: &["kafka-tls"],
+        features: &["kafka-tls", "otlp"],
     },
-    Package { name: "weir-host", folder: "host", settings: "host.toml", features: &["kafka-tls"] },
+    Package {
+        name: "weir-host",
+        folder: "host",
+        settings: "host.toml",
+        features: &["kafka-tls", "otlp"],
+    },
 ];
 
 impl Package {
