@@ -20,7 +20,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,id=weir-target-${TARGETARCH},sharing=locked \
     cargo build --locked --profile dist --bins \
       --package weir --package weir-agent --package weir-bridge --package weir-host \
-      --features weir/full,weir-bridge/kafka-tls,weir-host/kafka-tls \
+      --features weir/full,weir-agent/otlp,weir-bridge/kafka-tls,weir-bridge/otlp,weir-host/kafka-tls,weir-host/otlp \
  && mkdir /programs \
  && cp target/dist/weir target/dist/weir-agent target/dist/weir-bridge target/dist/weir-host /programs/
 

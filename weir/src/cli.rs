@@ -35,6 +35,12 @@ Examples:
 pub(crate) enum Command {
     /// Run the whole loop in one process, on embedded brokers or on real servers.
     Demo(Box<crate::demo::Arguments>),
+    /// Send what machines measure to an MQTT broker: runs weir-agent.
+    Agent(crate::service::Arguments),
+    /// Forward events from MQTT to Kafka: runs weir-bridge.
+    Bridge(crate::service::Arguments),
+    /// Predict, join, watch and retrain: runs weir-host.
+    Host(crate::service::Arguments),
     /// Make and look at model versions.
     Model(crate::model::Arguments),
     /// Make the topics in Kafka that a line needs, or check them.

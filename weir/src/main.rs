@@ -12,6 +12,7 @@ mod line;
 mod manual;
 mod model;
 mod output;
+mod service;
 mod since;
 mod style;
 mod table;
@@ -29,13 +30,12 @@ fn main() -> ExitCode {
     // The demo draws its own progress: services speak up only when something is wrong.
     let filter = match &arguments.command {
         Command::Demo(_) => "warn,weir_bridge=error,weir_kafka=error,rumqttd=off",
-        Command::Model(_) | Command::Tail(_) => "warn",
         Command::Bench(_) => "error",
         // It says itself what is wrong.
         Command::Doctor(_) => "off",
         // They end soon, and their errors say what Kafka's client would have logged.
         Command::Topics(_) | Command::DeadLetters(_) => "warn,weir_kafka=error",
-        Command::CheckConfig(_) | Command::Completions(_) | Command::Man(_) => "warn",
+        _ => "warn",
     };
     weir_service::start(filter, async move {
         match arguments.command {
@@ -43,6 +43,9 @@ fn main() -> ExitCode {
             Command::Model(arguments) => model::execute(arguments).await,
             Command::Topics(arguments) => topics::execute(arguments).await,
             Command::Tail(arguments) => tail::execute(arguments).await,
+            Command::Agent(arguments) => service::execute("weir-agent", &arguments),
+            Command::Bridge(arguments) => service::execute("weir-bridge", &arguments),
+            Command::Host(arguments) => service::execute("weir-host", &arguments),
             Command::Bench(arguments) => bench::execute(arguments).await,
             Command::DeadLetters(arguments) => dead_letters::execute(*arguments).await,
             Command::Doctor(arguments) => doctor::execute(arguments).await,
