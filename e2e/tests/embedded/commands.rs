@@ -288,3 +288,17 @@ fn wrong_settings_and_arguments_end_before_kafka_is_asked() {
         assert!(log.contains(part), "{arguments:?}: {log}");
     }
 }
+
+/// What a supervisor sees is the service: its words, and its exit codes.
+#[test]
+fn the_services_run_under_one_command_too() {
+    for service in ["agent", "bridge", "host"] {
+        let program = format!("weir-{service}");
+        for arguments in
+            [&["--version"][..], &["--help"], &["--config", "/no/such/file"], &["--no-such"]]
+        {
+            let under = run("weir", &[&[service], arguments].concat());
+            assert_eq!(under, run(&program, arguments), "{service} {arguments:?}");
+        }
+    }
+}
