@@ -123,8 +123,9 @@ impl Link {
             let (message, count) = message(&self.topics, &self.courier, parcel, context);
             match publisher.publish(seq, message) {
                 Ok(()) => {
-                    if let Some((kind, step)) = traced {
-                        self.traced.sent(seq, kind, step);
+                    match traced {
+                        Some((kind, step)) => self.traced.sent(seq, kind, step),
+                        None => self.traced.lost(seq, count),
                     }
                     self.note_sent(seq, count);
                     crash_point("agent-sent");

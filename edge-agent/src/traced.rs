@@ -40,6 +40,12 @@ impl Traced {
         }
     }
 
+    /// A gap is on its way for these numbers: whatever was sent under them before, nobody has it.
+    pub(crate) fn lost(&mut self, first: u64, count: u64) {
+        let lost = first..first.saturating_add(count);
+        self.sent.retain(|(seq, ..)| !lost.contains(seq));
+    }
+
     /// Everything up to this number is confirmed.
     pub(crate) fn confirmed<'a>(&mut self, through: u64, topic: impl Fn(EventKind) -> &'a str) {
         while let Some((seq, kind, step)) = self.sent.pop_front_if(|(seq, ..)| *seq <= through) {
@@ -52,5 +58,35 @@ impl Traced {
                 ]
             });
         }
+    }
+}
+
+#[cfg(all(test, feature = "otlp"))]
+mod tests {
+    use weir_events::Epoch;
+    use weir_service::traces::TracesConfig;
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_told_of_once_and_not_if_it_is_lost() {
+        let nobody = TracesConfig { endpoint: "http://127.0.0.1:9".into(), ratio: 1.0 };
+        let tracer = Tracer::new(&nobody, "weir-agent", "l/d").expect("valid");
+        let mut traced = Traced::new(tracer, "l", "d");
+        let send = |traced: &mut Traced, seq| {
+            let stamp = Stamp { epoch: Epoch::from_bytes([1; 16]), seq, floor: 1 };
+            let kind = EventKind::Measurement;
+            let parcel = Parcel::Event { kind, payload: "x".into(), taken_at: 0 };
+            let (kind, step) = traced.begin(&stamp, &parcel).expect("an event");
+            traced.sent(seq, kind, step);
+        };
+        let open = |traced: &Traced| traced.sent.iter().map(|(seq, ..)| *seq).collect::<Vec<_>>();
+        (1..=5).for_each(|seq| send(&mut traced, seq));
+        // After a new connection they are sent again, but for two that have made room.
+        traced.lost(1, 2);
+        (3..=6).for_each(|seq| send(&mut traced, seq));
+        assert_eq!(open(&traced), [3, 4, 5, 6]);
+        traced.confirmed(4, |_| "weir/l/d/measurement");
+        assert_eq!(open(&traced), [5, 6]);
     }
 }

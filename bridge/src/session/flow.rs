@@ -94,7 +94,8 @@ impl Bridge {
     /// machine wrote it that knows no traces: then it says nothing.
     fn begin(&self, record: &mut Record, told: Option<&str>) -> Step {
         let told: Option<TraceContext> = told.and_then(|text| text.parse().ok());
-        let step = match record.id() {
+        // Not each id is read once more for nobody.
+        let step = match self.tracer.is_on().then(|| record.id()).flatten() {
             Some(id) => self.tracer.begin(Stage::Forward, id, told, SystemTime::now()),
             None => Step::untraced(told),
         };
@@ -144,9 +145,9 @@ impl Bridge {
         if result.is_ok() {
             self.tracer.end(parcel.step, || {
                 vec![
-                    ("messaging.system", "kafka".into()),
-                    ("messaging.operation.type", "send".into()),
-                    ("weir.mqtt.topic", parcel.mqtt_topic.clone().into()),
+                    ("messaging.system", "mqtt".into()),
+                    ("messaging.operation.type", "process".into()),
+                    ("messaging.destination.name", parcel.mqtt_topic.clone().into()),
                     ("weir.mqtt.broker", (&*self.broker.name).into()),
                 ]
             });

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use weir_e2e::process::{PATIENCE, Process, complete};
+use weir_e2e::process::{PATIENCE, Process, run};
 use weir_e2e::servers::{COLLECTOR, MQTT, address};
 
 use crate::site::{Site, broker, next};
@@ -89,6 +89,17 @@ fn span(text: &str) -> Span {
     text.lines().filter_map(pair).collect()
 }
 
+/// A bridge that traces this share of what begins there, and a host that begins no trace.
+fn line(ratio: &str) -> (Site, Collector, [Process; 2]) {
+    let site = Site::with_topics(1);
+    let config = site.host("");
+    site.train(&config);
+    let collector = Collector::start();
+    let bridge = start("weir-bridge", &site.bridge(), &collector.variables(ratio), "subscribed");
+    let host = start("weir-host", &config, &collector.variables("0"), "model serves");
+    (site, collector, [bridge, host])
+}
+
 fn start(name: &str, config: &str, variables: &[(&str, String)], ready: &str) -> Process {
     let mut process = Process::start_with(name, &["--config", config], variables);
     process.await_line(ready);
@@ -98,13 +109,8 @@ fn start(name: &str, config: &str, variables: &[(&str, String)], ready: &str) ->
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_follows_an_event_from_the_edge_to_the_prediction() {
     const FISH: usize = 40;
-    let site = Site::with_topics(1);
-    let config = site.host("");
-    site.train(&config);
-    let collector = Collector::start();
     // Whoever comes later follows: only the edge decides.
-    let bridge = start("weir-bridge", &site.bridge(), &collector.variables("0"), "subscribed");
-    let host = start("weir-host", &config, &collector.variables("0"), "model serves");
+    let (site, collector, [bridge, host]) = line("0");
     let agent = site.file("agent.toml", &format!("line = {:?}\n", site.name));
     let (mqtt, fish) = (address(MQTT), FISH.to_string());
     let arguments =
@@ -149,12 +155,7 @@ async fn one_trace_follows_an_event_from_the_edge_to_the_prediction() {
 async fn the_trace_of_a_machine_goes_on() {
     const TRACED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     const UNTRACED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
-    let site = Site::with_topics(1);
-    let config = site.host("");
-    site.train(&config);
-    let collector = Collector::start();
-    let bridge = start("weir-bridge", &site.bridge(), &collector.variables("1"), "subscribed");
-    let host = start("weir-host", &config, &collector.variables("0"), "model serves");
+    let (site, collector, [bridge, host]) = line("1");
     let (server, port) = broker(MQTT);
     for (number, told) in [TRACED, UNTRACED, "none"].into_iter().enumerate() {
         let topic = format!("weir/{}/gate/measurement", site.name);
@@ -196,7 +197,10 @@ fn a_collector_that_is_away_stops_nothing() {
     let text = ["agent", "bridge", "host"].map(section).concat();
     std::fs::write(&config, text).expect("written");
     let config = config.to_str().expect("UTF-8");
-    let printed = complete("weir", &["demo", "--config", config, "--speed", "max", "--json"]);
+    let demo = ["demo", "--config", config, "--speed", "max", "--json"];
+    let (code, printed, errors) = run("weir", &demo);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(errors.contains("ExportError"), "{errors}");
     let told: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
     assert_eq!((&told["sent"], &told["joined"]), (&360.into(), &180.into()), "{printed}");
 }
